@@ -1,0 +1,16 @@
+#pragma once
+// The one door to kernels: picks the ISA and runs the kernel now. Everything that changes memory goes through here, so
+// recording a step (capture) needs no second list of operations.
+
+#include <utility>
+
+#include "kernels/kernel.h"
+
+namespace fastnn {
+
+template <class... P, class... A>
+inline void launch(const Kernel<void(P...)>& kernel, A&&... args) {
+  kernel.by_isa[detail::isa_index](static_cast<P>(std::forward<A>(args))...);
+}
+
+}  // namespace fastnn
