@@ -1,0 +1,11 @@
+// The double GEMM; see gemm.h for the contract, gemm_driver.h for the blocking, gemm_tile.h for the registers.
+#include "ops/matmul/gemm_driver.h"
+
+namespace fastnn {
+namespace FASTNN_ISA {
+
+void gemm_f64(const GemmArgs<double>& args) { gemm(args); }
+void gemm_naive_f64(const GemmArgs<double>& args) { gemm_naive(args); }
+
+}  // namespace FASTNN_ISA
+}  // namespace fastnn
