@@ -1,0 +1,204 @@
+#include "core/tensor.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "autograd/node.h"
+#include "runtime/allocator.h"
+
+namespace fastnn {
+
+int64_t Scalar::to_int64() const {
+  if (kind != floating) return i;
+  if (!(d >= -9223372036854775808.0 && d < 9223372036854775808.0) || d != std::floor(d))
+    throw ValueError(str("expected a whole number that fits int64, got ", d));
+  return static_cast<int64_t>(d);
+}
+
+Ref<Storage> Storage::make(int64_t bytes) {
+  auto* s = new Storage;
+  Ref<Storage> ref(s);
+  s->data = allocate(bytes);
+  s->bytes = bytes;
+  return ref;
+}
+
+Ref<Storage> Storage::wrap(void* data, int64_t bytes, void (*release)(void*), void* owner, bool writable) {
+  auto* s = new Storage;
+  s->data = data;
+  s->bytes = bytes;
+  s->release = release;
+  s->owner = owner;
+  s->writable = writable;
+  return Ref<Storage>(s);
+}
+
+void Storage::destroy(Storage* s) {
+  if (s->release)
+    s->release(s->owner);
+  else
+    deallocate(s->data, s->bytes);
+  delete s;
+}
+
+TensorImpl::~TensorImpl() = default;
+void TensorImpl::destroy(TensorImpl* t) { delete t; }
+
+namespace {
+
+bool is_row_major(const Dims& shape, const Dims& strides, int64_t numel) {
+  if (numel == 0) return true;
+  int64_t step = 1;
+  for (int i = shape.size() - 1; i >= 0; --i) {
+    if (shape[i] == 1) continue;
+    if (strides[i] != step) return false;
+    step *= shape[i];
+  }
+  return true;
+}
+
+// Lowest and highest element offset that the window touches, relative to its own first element.
+void extent(const Dims& shape, const Dims& strides, int64_t& low, int64_t& high) {
+  low = high = 0;
+  for (int i = 0; i < shape.size(); ++i) {
+    const int64_t reach = checked_mul(shape[i] - 1, strides[i]);
+    (reach < 0 ? low : high) = checked_add(reach < 0 ? low : high, reach);
+  }
+}
+
+Tensor make(Ref<Storage> storage, int64_t offset, const Dims& shape, const Dims& strides, int64_t numel, DType dtype) {
+  auto* t = new TensorImpl;
+  t->storage = std::move(storage);
+  t->offset = offset;
+  t->shape = shape;
+  t->strides = strides;
+  t->numel = numel;
+  t->dtype = dtype;
+  t->contiguous = is_row_major(shape, strides, numel);
+  return Tensor(Ref<TensorImpl>(t));
+}
+
+}  // namespace
+
+Tensor empty(const Dims& shape, DType dtype) {
+  const int64_t n = numel_of(shape);
+  const int64_t bytes = checked_mul(n, dtype_size(dtype));
+  const Dims strides = contiguous_strides(shape);
+  return make(Storage::make(bytes), 0, shape, strides, n, dtype);
+}
+
+Tensor from_blob(void* data, int64_t bytes, const Dims& shape, const Dims& strides, int64_t offset, DType dtype,
+                 void (*release)(void*), void* owner, bool writable) {
+  return make(Storage::wrap(data, bytes, release, owner, writable), offset, shape, strides, numel_of(shape), dtype);
+}
+
+Tensor alias(const Tensor& x, const Dims& shape, const Dims& strides, int64_t offset) {
+  const int64_t n = numel_of(shape);
+  if (n > 0) {
+    int64_t low, high;
+    extent(shape, strides, low, high);
+    const int64_t size = dtype_size(x.dtype());
+    if (checked_add(offset, low) < 0 ||
+        checked_mul(checked_add(checked_add(offset, high), 1), size) > x.impl()->storage->bytes)
+      throw ValueError(str("view of shape ", shape, " with strides ", strides, " and offset ", offset,
+                           " does not fit its memory of ", x.impl()->storage->bytes / size, " elements"));
+  }
+  return make(x.impl()->storage, offset, shape, strides, n, x.dtype());
+}
+
+Tensor Tensor::detach() const {
+  return make(impl_->storage, impl_->offset, impl_->shape, impl_->strides, impl_->numel, impl_->dtype);
+}
+
+Tensor scalar_tensor(Scalar v, DType dtype) {
+  Tensor t = empty({}, dtype);
+  switch (dtype) {
+    case DType::bool_:
+      *static_cast<bool*>(t.raw()) = v.kind == Scalar::floating ? v.d != 0 : v.i != 0;
+      break;
+    case DType::uint8:
+      *static_cast<uint8_t*>(t.raw()) = static_cast<uint8_t>(v.to_int64());
+      break;
+    case DType::int32:
+      *static_cast<int32_t*>(t.raw()) = static_cast<int32_t>(v.to_int64());
+      break;
+    case DType::int64:
+      *static_cast<int64_t*>(t.raw()) = v.to_int64();
+      break;
+    case DType::float32:
+      *static_cast<float*>(t.raw()) = static_cast<float>(v.d);
+      break;
+    case DType::float64:
+      *static_cast<double*>(t.raw()) = v.d;
+      break;
+  }
+  return t;
+}
+
+Scalar item(const Tensor& x) {
+  if (x.numel() != 1) throw ValueError(str("item: expected a tensor with one element, got shape ", x.shape()));
+  const void* p = x.raw();
+  switch (x.dtype()) {
+    case DType::bool_:
+      return Scalar(*static_cast<const uint8_t*>(p) != 0);
+    case DType::uint8:
+      return Scalar(static_cast<int64_t>(*static_cast<const uint8_t*>(p)));
+    case DType::int32:
+      return Scalar(static_cast<int64_t>(*static_cast<const int32_t*>(p)));
+    case DType::int64:
+      return Scalar(*static_cast<const int64_t*>(p));
+    case DType::float32:
+      return Scalar(static_cast<double>(*static_cast<const float*>(p)));
+    case DType::float64:
+      return Scalar(*static_cast<const double*>(p));
+  }
+  return Scalar();
+}
+
+bool has_internal_overlap(const Tensor& x) {
+  if (x.is_contiguous() || x.numel() <= 1) return false;
+  // Sorted by stride, every axis must step over all that the smaller ones reach. (Exact for all windows that views can
+  // make without as_strided; conservative otherwise.)
+  Dims shape, strides;
+  for (int i = 0; i < x.shape().size(); ++i) {
+    if (x.shape()[i] == 1) continue;
+    const int64_t s = x.strides()[i] < 0 ? -x.strides()[i] : x.strides()[i];
+    int at = 0;
+    while (at < strides.size() && strides[at] < s) ++at;
+    strides.insert(at, s);
+    shape.insert(at, x.shape()[i]);
+  }
+  int64_t reach = 0;
+  for (int i = 0; i < shape.size(); ++i) {
+    if (strides[i] <= reach) return true;
+    reach += (shape[i] - 1) * strides[i];
+  }
+  return false;
+}
+
+bool may_share_memory(const Tensor& a, const Tensor& b) {
+  if (a.numel() == 0 || b.numel() == 0) return false;
+  auto range = [](const Tensor& t, const char*& first, const char*& last) {
+    int64_t low, high;
+    extent(t.shape(), t.strides(), low, high);
+    first = static_cast<const char*>(t.raw()) + low * t.itemsize();
+    last = static_cast<const char*>(t.raw()) + (high + 1) * t.itemsize();
+  };
+  const char *a0, *a1, *b0, *b1;
+  range(a, a0, a1);
+  range(b, b0, b1);
+  return a0 < b1 && b0 < a1;
+}
+
+void check_writable(const char* op, const Tensor& x) {
+  if (!x.impl()->storage->writable)
+    throw ValueError(str(op,
+                         ": the tensor shares read-only memory (of a NumPy array, say) and cannot be changed in place; "
+                         "clone() it first"));
+  if (has_internal_overlap(x))
+    throw ValueError(str(op, ": elements of the tensor of shape ", x.shape(), " and strides ", x.strides(),
+                         " share memory (expand?), so it cannot be changed in place; clone() it first"));
+}
+
+}  // namespace fastnn

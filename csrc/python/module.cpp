@@ -1,0 +1,41 @@
+// The module fastnn._C: no logic, only the list of what there is.
+
+#include "python/tensor_type.h"
+
+namespace fastnn {
+#define FAMILY(name) void bind_##name(Binder& b);
+#define OP(family, name)
+#include "ops/ops.inc"
+#undef FAMILY
+#undef OP
+}  // namespace fastnn
+
+PYBIND11_MODULE(_C, m) {
+  using namespace fastnn;
+  m.doc() = "Compiled part of fastnn.";
+  m.attr("__version__") = FASTNN_VERSION;
+  py::register_local_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const TypeError& e) {
+      PyErr_SetString(PyExc_TypeError, e.what());
+    }
+  });
+  bind_dtypes(m);
+  Binder b(m, make_tensor_type(m));
+  bind_exchange(b);
+  bind_autograd(b);
+  bind_runtime(b);
+#define FAMILY(name) bind_##name(b);
+#define OP(family, name)
+#include "ops/ops.inc"
+#undef FAMILY
+#undef OP
+  py::list ops;
+#define FAMILY(name)
+#define OP(family, name) ops.append(py::make_tuple(#family, #name));
+#include "ops/ops.inc"
+#undef FAMILY
+#undef OP
+  m.attr("OPS") = py::tuple(ops);
+}

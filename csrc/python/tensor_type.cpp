@@ -1,0 +1,390 @@
+#include "python/tensor_type.h"
+
+#include <structmember.h>
+
+#include <cstring>
+
+#include "ops/elementwise/elementwise.h"
+#include "ops/matmul/matmul.h"
+#include "ops/view/view.h"
+
+namespace fastnn {
+namespace {
+
+struct PyTensor {
+  PyObject_HEAD Tensor tensor;
+  PyObject* weakrefs;
+};
+
+PyTypeObject* tensor_type = nullptr;
+
+PyTensor* as_py(PyObject* o) { return reinterpret_cast<PyTensor*>(o); }
+
+// Runs f() and turns any C++ exception into the Python error.
+template <class F>
+auto guarded(F&& f) -> decltype(f()) {
+  try {
+    return f();
+  } catch (...) {
+    set_python_error();
+    return decltype(f()){};
+  }
+}
+
+PyObject* make_object(PyTypeObject* type, const Tensor& x) {
+  PyObject* o = type->tp_alloc(type, 0);
+  if (!o) throw py::error_already_set();
+  new (&as_py(o)->tensor) Tensor(x);
+  as_py(o)->weakrefs = nullptr;
+  x.impl()->pyobj = o;
+  return o;
+}
+
+PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+  return guarded([&]() -> PyObject* {
+    static const char* names[] = {"data", nullptr};
+    PyObject* data = nullptr;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Tensor", const_cast<char**>(names), &data)) return nullptr;
+    // A new tensor on the same memory: the object of `data` itself stays as it is.
+    const Tensor x = is_tensor(data) ? unwrap(data) : tensor_from_object(data, nullptr, true);
+    return make_object(type, x.detach());
+  });
+}
+
+void tensor_dealloc(PyObject* o) {
+  PyTypeObject* type = Py_TYPE(o);
+  if (PyType_IS_GC(type)) PyObject_GC_UnTrack(o);
+  if (as_py(o)->weakrefs) PyObject_ClearWeakRefs(o);
+  Tensor& t = as_py(o)->tensor;
+  if (t.defined() && t.impl()->pyobj == o) t.impl()->pyobj = nullptr;
+  t.~Tensor();
+  type->tp_free(o);
+  Py_DECREF(type);
+}
+
+// An operand of an operator: a tensor, a Python number (weak), or what NumPy understands. False: not ours to handle.
+bool operand(PyObject* o, const Tensor* other, Tensor& out) {
+  if (is_tensor(o)) {
+    out = unwrap(o);
+    return true;
+  }
+  Scalar s;
+  if (scalar_from_object(o, s)) {
+    DType t = s.default_dtype();
+    if (other && promote(other->dtype(), t) == other->dtype()) t = other->dtype();
+    if (other && s.kind == Scalar::floating && fastnn::is_floating(other->dtype())) t = other->dtype();
+    if (s.kind == Scalar::integer && t != DType::int64 && !fastnn::is_floating(t)) {
+      const int64_t low = t == DType::uint8 ? 0 : INT32_MIN, high = t == DType::uint8 ? 255 : INT32_MAX;
+      if (s.i < low || s.i > high) throw OverflowError(str("the number ", s.i, " does not fit ", dtype_name(t)));
+    }
+    out = scalar_tensor(s, t);
+    out.impl()->wrapped_number = true;
+    return true;
+  }
+  if (PyObject_HasAttrString(o, "__array_interface__")) {
+    out = tensor_from_object(o, nullptr, false);
+    return true;
+  }
+  return false;
+}
+
+template <Tensor (*F)(const Tensor&, const Tensor&)>
+PyObject* binary(PyObject* a, PyObject* b) {
+  return guarded([&]() -> PyObject* {
+    Tensor x, y;
+    const Tensor* ta = is_tensor(a) ? &unwrap(a) : nullptr;
+    const Tensor* tb = is_tensor(b) ? &unwrap(b) : nullptr;
+    if (!operand(a, tb, x) || !operand(b, ta, y)) Py_RETURN_NOTIMPLEMENTED;
+    // Giving up the GIL costs more than a small kernel.
+    if (x.numel() + y.numel() < 16384) return wrap(F(x, y));
+    Tensor z;
+    {
+      ReleaseGil release;
+      z = F(x, y);
+    }
+    return wrap(z);
+  });
+}
+
+Py_ssize_t tensor_length(PyObject* o) {
+  const Tensor& x = unwrap(o);
+  if (x.dim() == 0) {
+    PyErr_SetString(PyExc_TypeError, "len() of a 0-d tensor");
+    return -1;
+  }
+  return x.shape()[0];
+}
+
+int tensor_bool(PyObject* o) {
+  try {
+    const Tensor& x = unwrap(o);
+    if (x.numel() != 1)
+      throw ValueError(
+          str("the truth of a tensor of shape ", x.shape(), " is ambiguous: use (x != 0).any() or .all()"));
+    const Scalar s = item(x);
+    return s.kind == Scalar::floating ? s.d != 0 : s.i != 0;
+  } catch (...) {
+    set_python_error();
+    return -1;
+  }
+}
+
+PyObject* tensor_float(PyObject* o) {
+  return guarded([&]() -> PyObject* { return PyFloat_FromDouble(item(unwrap(o)).d); });
+}
+
+PyObject* tensor_int(PyObject* o) {
+  return guarded([&]() -> PyObject* {
+    const Scalar s = item(unwrap(o));
+    return s.kind == Scalar::floating ? PyLong_FromDouble(s.d) : PyLong_FromLongLong(s.i);
+  });
+}
+
+PyObject* tensor_index(PyObject* o) {
+  return guarded([&]() -> PyObject* {
+    const Tensor& x = unwrap(o);
+    if (x.is_floating())
+      throw TypeError(str("only an integer tensor with one element can be an index, got dtype ", x.dtype()));
+    return PyLong_FromLongLong(item(x).i);
+  });
+}
+
+// --- buffer protocol ----------------------------------------------------------------------------------------------
+
+int tensor_getbuffer(PyObject* o, Py_buffer* view, int flags) {
+  const Tensor& x = unwrap(o);
+  view->obj = nullptr;
+  if (x.requires_grad()) {
+    PyErr_SetString(PyExc_BufferError, "a tensor that requires grad has no buffer; use detach() first");
+    return -1;
+  }
+  const bool writable = x.impl()->storage->writable && !has_internal_overlap(x);
+  if ((flags & PyBUF_WRITABLE) && !writable) {
+    PyErr_SetString(PyExc_BufferError, "the tensor is read-only");
+    return -1;
+  }
+  if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !x.is_contiguous()) {
+    PyErr_SetString(PyExc_BufferError, "the tensor is not contiguous");
+    return -1;
+  }
+  static const char* formats[kDTypes] = {"?", "B", "i", "q", "f", "d"};
+  auto* sizes = static_cast<Py_ssize_t*>(PyMem_Malloc(sizeof(Py_ssize_t) * 2 * kMaxRank));
+  if (!sizes) {
+    PyErr_NoMemory();
+    return -1;
+  }
+  for (int i = 0; i < x.dim(); ++i) {
+    sizes[i] = x.shape()[i];
+    sizes[kMaxRank + i] = x.strides()[i] * x.itemsize();
+  }
+  view->buf = x.raw();
+  view->len = x.numel() * x.itemsize();
+  view->itemsize = x.itemsize();
+  view->readonly = !writable;
+  view->format = (flags & PyBUF_FORMAT) ? const_cast<char*>(formats[static_cast<int>(x.dtype())]) : nullptr;
+  view->ndim = static_cast<int>(x.dim());
+  view->shape = (flags & PyBUF_ND) ? sizes : nullptr;
+  view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? sizes + kMaxRank : nullptr;
+  view->suboffsets = nullptr;
+  view->internal = sizes;
+  Py_INCREF(o);
+  view->obj = o;
+  return 0;
+}
+
+void tensor_releasebuffer(PyObject*, Py_buffer* view) { PyMem_Free(view->internal); }
+
+// --- attributes -----------------------------------------------------------------------------------------------------
+
+PyObject* get_shape(PyObject* o, void*) { return py::cast(unwrap(o).shape()).release().ptr(); }
+PyObject* get_ndim(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).dim()); }
+PyObject* get_dtype(PyObject* o, void*) { return dtype_object(unwrap(o).dtype()); }
+PyObject* get_itemsize(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).itemsize()); }
+PyObject* get_nbytes(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).numel() * unwrap(o).itemsize()); }
+PyObject* get_device(PyObject*, void*) { return PyUnicode_InternFromString("cpu"); }
+PyObject* get_version(PyObject* o, void*) { return PyLong_FromLong(unwrap(o).version()); }
+PyObject* get_requires_grad(PyObject* o, void*) { return PyBool_FromLong(unwrap(o).requires_grad()); }
+PyObject* get_is_leaf(PyObject* o, void*) { return PyBool_FromLong(!grad_fn(unwrap(o))); }
+
+int set_requires_grad_attr(PyObject* o, PyObject* value, void*) {
+  try {
+    const int on = value ? PyObject_IsTrue(value) : -1;
+    if (!value) PyErr_SetString(PyExc_AttributeError, "requires_grad cannot be deleted");
+    if (on < 0) return -1;
+    set_requires_grad(unwrap(o), on);
+    return 0;
+  } catch (...) {
+    set_python_error();
+    return -1;
+  }
+}
+
+PyObject* get_grad_attr(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    const Tensor g = get_grad(unwrap(o));
+    if (!g.defined()) Py_RETURN_NONE;
+    return wrap(g);
+  });
+}
+
+int set_grad_attr(PyObject* o, PyObject* value, void*) {
+  try {
+    if (value && value != Py_None && !is_tensor(value))
+      throw TypeError(str("grad: expected a Tensor or None, got ", Py_TYPE(value)->tp_name));
+    set_grad(unwrap(o), value && value != Py_None ? unwrap(value) : Tensor());
+    return 0;
+  } catch (...) {
+    set_python_error();
+    return -1;
+  }
+}
+
+PyObject* get_grad_fn(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    const Ref<Node> n = grad_fn(unwrap(o));
+    if (!n) Py_RETURN_NONE;
+    return PyUnicode_FromString(n->name().c_str());
+  });
+}
+
+PyObject* get_data(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* { return wrap(unwrap(o).detach()); });
+}
+
+int set_data(PyObject* o, PyObject* value, void*) {
+  try {
+    if (!value || !is_tensor(value)) throw TypeError("data: expected a Tensor");
+    TensorImpl* t = unwrap(o).impl();
+    const Tensor x = unwrap(value);
+    if (t->requires_grad && !x.is_floating())
+      throw TypeError(str("data: a tensor that requires grad cannot become ", x.dtype()));
+    if (t->grad_fn) throw RuntimeError("data: only a leaf tensor can be given other data");
+    const TensorImpl& from = *x.impl();
+    t->storage = from.storage;
+    t->offset = from.offset;
+    t->numel = from.numel;
+    t->dtype = from.dtype;
+    t->contiguous = from.contiguous;
+    t->shape = from.shape;
+    t->strides = from.strides;
+    // The gradient of other data is not this one's; a new box, because graphs still hold the old one.
+    if (t->meta && t->meta->box &&
+        (t->meta->box->outputs[0].shape != t->shape || t->meta->box->outputs[0].dtype != t->dtype))
+      t->meta->box = Ref<AccumulateGrad>(new AccumulateGrad(t->shape, t->dtype));
+    return 0;
+  } catch (...) {
+    set_python_error();
+    return -1;
+  }
+}
+
+PyObject* get_T(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    const Tensor& x = unwrap(o);
+    Dims axes;
+    for (int64_t i = x.dim(); i-- > 0;) axes.push_back(i);
+    return wrap(permute(x, axes));
+  });
+}
+
+PyObject* get_mT(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    const Tensor& x = unwrap(o);
+    if (x.dim() < 2) throw ValueError(str("mT: expected at least 2 dimensions, got shape ", x.shape()));
+    return wrap(transpose(x, -2, -1));
+  });
+}
+
+PyGetSetDef attributes[] = {
+    {"shape", get_shape, nullptr, "tuple of int: the sizes.", nullptr},
+    {"ndim", get_ndim, nullptr, "int: number of dimensions.", nullptr},
+    {"dtype", get_dtype, nullptr, "dtype: the type of the elements.", nullptr},
+    {"itemsize", get_itemsize, nullptr, "int: bytes of one element.", nullptr},
+    {"nbytes", get_nbytes, nullptr, "int: bytes of all elements.", nullptr},
+    {"device", get_device, nullptr, "str: where the memory is.", nullptr},
+    {"_version", get_version, nullptr, "int: how often the memory was changed in place.", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad_attr, "bool: whether gradients flow to this tensor.",
+     nullptr},
+    {"is_leaf", get_is_leaf, nullptr, "bool: True when no recorded operation made this tensor.", nullptr},
+    {"grad", get_grad_attr, set_grad_attr, "Tensor or None: the accumulated gradient.", nullptr},
+    {"grad_fn", get_grad_fn, nullptr, "str or None: the operation that made this tensor.", nullptr},
+    {"data", get_data, set_data, "Tensor: the same memory without history; assigning replaces the memory.", nullptr},
+    {"T", get_T, nullptr, "Tensor: the axes reversed (a view).", nullptr},
+    {"mT", get_mT, nullptr, "Tensor: the last two axes swapped (a view).", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(PyTensor, weakrefs), READONLY, nullptr},
+                         {nullptr, 0, 0, 0, nullptr}};
+
+PyType_Slot slots[] = {
+    {Py_tp_doc,
+     const_cast<char*>(
+         "A typed, strided array with gradients. Make one with fastnn.tensor, zeros, randn, from_numpy, ...")},
+    {Py_tp_new, reinterpret_cast<void*>(tensor_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(tensor_dealloc)},
+    {Py_tp_getset, attributes},
+    {Py_tp_members, members},
+    {Py_nb_add, reinterpret_cast<void*>(binary<add>)},
+    {Py_nb_subtract, reinterpret_cast<void*>(binary<sub>)},
+    {Py_nb_multiply, reinterpret_cast<void*>(binary<mul>)},
+    {Py_nb_true_divide, reinterpret_cast<void*>(binary<div>)},
+    {Py_nb_matrix_multiply, reinterpret_cast<void*>(binary<matmul>)},
+    {Py_nb_bool, reinterpret_cast<void*>(tensor_bool)},
+    {Py_nb_float, reinterpret_cast<void*>(tensor_float)},
+    {Py_nb_int, reinterpret_cast<void*>(tensor_int)},
+    {Py_nb_index, reinterpret_cast<void*>(tensor_index)},
+    {Py_mp_length, reinterpret_cast<void*>(tensor_length)},
+    {Py_bf_getbuffer, reinterpret_cast<void*>(tensor_getbuffer)},
+    {Py_bf_releasebuffer, reinterpret_cast<void*>(tensor_releasebuffer)},
+    {0, nullptr}};
+
+PyType_Spec spec = {"fastnn.Tensor", sizeof(PyTensor), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+
+}  // namespace
+
+PyObject* wrap(const Tensor& x) {
+  if (auto* o = static_cast<PyObject*>(x.impl()->pyobj)) {
+    Py_INCREF(o);
+    return o;
+  }
+  return make_object(tensor_type, x);
+}
+
+bool is_tensor(PyObject* o) { return Py_TYPE(o) == tensor_type || PyType_IsSubtype(Py_TYPE(o), tensor_type); }
+Tensor& unwrap(PyObject* o) { return as_py(o)->tensor; }
+
+py::object make_tensor_type(py::module_& m) {
+  PyObject* type = PyType_FromSpec(&spec);
+  if (!type) throw py::error_already_set();
+  tensor_type = reinterpret_cast<PyTypeObject*>(type);
+  py::object object = py::reinterpret_borrow<py::object>(type);
+  // ndarray + tensor must come to the tensor's operator; hashing is by identity because == is elementwise.
+  object.attr("__array_ufunc__") = py::none();
+  object.attr("__hash__") = py::handle(reinterpret_cast<PyObject*>(&PyBaseObject_Type)).attr("__hash__");
+  m.attr("Tensor") = object;
+  return object;
+}
+
+void set_python_error() {
+  try {
+    throw;
+  } catch (py::error_already_set& e) {
+    e.restore();
+  } catch (py::builtin_exception& e) {
+    e.set_error();
+  } catch (const TypeError& e) {
+    PyErr_SetString(PyExc_TypeError, e.what());
+  } catch (const std::bad_alloc&) {
+    PyErr_SetString(PyExc_MemoryError, "out of memory");
+  } catch (const std::invalid_argument& e) {
+    PyErr_SetString(PyExc_ValueError, e.what());
+  } catch (const std::out_of_range& e) {
+    PyErr_SetString(PyExc_IndexError, e.what());
+  } catch (const std::overflow_error& e) {
+    PyErr_SetString(PyExc_OverflowError, e.what());
+  } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  }
+}
+
+}  // namespace fastnn

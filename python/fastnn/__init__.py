@@ -1,0 +1,32 @@
+"""fastnn: neural networks in one small wheel.
+
+``import fastnn`` loads the compiled core only; ``fastnn.nn``, ``fastnn.train`` and the other parts load when first used.
+"""
+
+import importlib
+
+from fastnn import _C
+from fastnn._C import *  # noqa: F403
+from fastnn._C import __version__
+from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
+
+_PARTS = frozenset(
+    "convert data datasets io metrics models nn optim recipes train audio cuda sklearn strategy text tune vision".split()
+)
+
+
+def __getattr__(name):
+    if name in _PARTS:
+        try:
+            return importlib.import_module(f"fastnn.{name}")
+        except ModuleNotFoundError as e:
+            if e.name != f"fastnn.{name}":
+                raise
+    raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({n for n in globals() if not n.startswith("_")} | _PARTS)
+
+
+__all__ = [n for n in dir(_C) if not n.startswith("_")] + ["__version__", "enable_grad", "no_grad", "set_grad_enabled"]
