@@ -76,14 +76,19 @@ void peak_fma(double* flops, int64_t rounds) {
 }
 
 void peak_bf16_dot(double* flops, int64_t rounds) {
+  // Each lane adds the products of two pairs of bfloat16. Whether the instruction exists, the caller has asked.
 #if defined(__AVX512F__)
-  // The caller has asked cpuid. Each lane adds two products of bfloat16 pairs. 0x3f003f00 is a pair of 0.5.
-  Vec a = splat(0.501960813999176025390625f), b = splat(0.501960813999176025390625f);
+#define DOT(y, a, b) asm("vdpbf16ps %2, %1, %0" : "+v"(y) : "v"(a), "v"(b))
+#elif defined(__aarch64__)
+#define DOT(y, a, b) asm(".arch_extension bf16\n bfdot %0.4s, %1.8h, %2.8h" : "+w"(y) : "w"(a), "w"(b))
+#endif
+#if defined(DOT)
+  Vec a = splat(0.5019608f), b = splat(0.5019608f);  // bits 0x3f008081: a pair of ordinary numbers in bfloat16
   constexpr int kChains = 20;
   Vec y[kChains] = {};
   for (int64_t r = 0; r < rounds; ++r) {
 #pragma GCC unroll 20
-    for (int i = 0; i < kChains; ++i) asm("vdpbf16ps %2, %1, %0" : "+v"(y[i]) : "v"(a), "v"(b));
+    for (int i = 0; i < kChains; ++i) DOT(y[i], a, b);
   }
 #pragma GCC unroll 20
   for (int i = 0; i < kChains; ++i) opaque(y[i]);

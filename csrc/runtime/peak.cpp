@@ -20,6 +20,8 @@
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace fastnn {
@@ -107,6 +109,8 @@ bool has_bf16_dot() {
 #if defined(__x86_64__)
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 5 & 1);
+#elif defined(__aarch64__) && defined(__linux__)
+  return getauxval(AT_HWCAP2) >> 14 & 1;  // HWCAP2_BF16
 #else
   return false;
 #endif
@@ -333,7 +337,9 @@ std::vector<Peak> measure_peaks(const PeakOptions& options) {
       measure("read", Pass::read);
       measure("copy", Pass::copy);
       measure("fill", Pass::fill);
+#if defined(__x86_64__)  // stores that bypass the caches
       if (level.name == std::string("DRAM")) measure("copy streaming", Pass::copy_streaming);
+#endif
     }
   }
   const int64_t bytes = 64 << 20;
