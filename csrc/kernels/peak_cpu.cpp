@@ -83,7 +83,7 @@ void peak_bf16_dot(double* flops, int64_t rounds) {
 #define DOT(y, a, b) asm(".arch_extension bf16\n bfdot %0.4s, %1.8h, %2.8h" : "+w"(y) : "w"(a), "w"(b))
 #endif
 #if defined(DOT)
-  Vec a = splat(0.5019608f), b = splat(0.5019608f);  // bits 0x3f008081: a pair of ordinary numbers in bfloat16
+  Vec a = splat(0.5009613f), b = splat(0.5009613f);  // bits 0x3f003f00: 0.5 twice in bfloat16
   constexpr int kChains = 20;
   Vec y[kChains] = {};
   for (int64_t r = 0; r < rounds; ++r) {
