@@ -1,0 +1,214 @@
+#!/usr/bin/env python
+"""The same work in fastnn and in the libraries that are installed beside it, in one run.
+
+    python bench/compare.py --suite gemm,dispatch --threads 1,2 --out results
+
+Every library runs in a process of its own, pinned to the first 1, 2, ... processors. The processes stay alive and are
+asked in turn, in rounds, to time the same case for a slice of the budget, so that drift of the machine hits all alike.
+A case's result is compared with float64 NumPy before it is timed. Times are medians over all rounds; the ratio is the
+time of the best float32 peer over fastnn's (above 1: fastnn is faster); % is of what this machine was measured to
+allow (arithmetic peak, or bandwidth of the level of memory the data fits in, whichever is the tighter limit).
+"""
+
+import argparse
+import datetime
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from multiprocessing import Pipe
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import libraries  # noqa: E402
+import report  # noqa: E402
+import roofs  # noqa: E402
+
+
+class Library:
+    """A worker process; one that dies is started again for the next case."""
+
+    #: Longest answer to wait for: compiling a graph may take a minute, a hang must not take the whole run.
+    TIMEOUT = 300.0
+
+    def __init__(self, lib, threads, suite):
+        self.lib, self.threads, self.suite = lib, threads, suite
+        self.process = self.pipe = None
+
+    def ask(self, *request):
+        """The answer as a dict; ``failed`` in it says why there is none."""
+        if self.process is None:
+            answer = self._start()
+            if "failed" in answer:
+                self.stop()
+                return answer
+        return self._exchange(request)
+
+    def _start(self):
+        self.pipe, theirs = Pipe()
+        arguments = [str(theirs.fileno()), self.lib, str(self.threads), self.suite]
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py"), *arguments],
+            pass_fds=[theirs.fileno()],
+            env=libraries.environment(self.lib, self.threads),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if not os.environ.get("BENCH_DEBUG") else None,
+        )
+        theirs.close()
+        return self._exchange(None)
+
+    def _exchange(self, request):
+        try:
+            if request is not None:
+                self.pipe.send(request)
+            if self.pipe.poll(self.TIMEOUT):
+                return self.pipe.recv()
+            reason = f"no answer within {self.TIMEOUT:.0f} s"
+        except (EOFError, OSError):
+            reason = f"process ended ({self.process.wait()})"
+        self.stop()
+        return {"failed": reason}
+
+    def stop(self):
+        if self.process is not None:
+            self.pipe.close()  # the worker leaves at the end of its pipe
+            try:
+                self.process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = self.pipe = None
+
+
+def summary(samples, rounds):
+    """Median over everything; `drift` is the spread of the rounds' medians, large when the machine was not quiet."""
+    ordered = sorted(samples)
+    return {
+        "us": statistics.median(ordered) * 1e6,
+        "min_us": ordered[0] * 1e6,
+        "p90_us": ordered[int(0.9 * (len(ordered) - 1))] * 1e6,
+        "drift": max(rounds) / min(rounds) - 1,
+        "samples": len(ordered),
+    }
+
+
+def run_case(case, index, workers, budget, rounds):
+    """Check all libraries, then time those that are right, in turn. Returns library -> row."""
+    rows, ready = {}, []
+    for worker in workers:
+        answer = worker.ask("prepare", index)
+        if "error" in answer:
+            rows[worker.lib] = {"error_over_bound": answer["error"], "first_us": answer["first"] * 1e6}
+            ready.append(worker)
+        else:
+            rows[worker.lib] = answer
+    samples = {w.lib: [] for w in ready}
+    medians = {w.lib: [] for w in ready}
+    for k in range(rounds):
+        turn = k % len(ready) if ready else 0
+        for worker in ready[turn:] + ready[:turn]:
+            if worker.lib not in samples:
+                continue
+            time.sleep(0.005)  # the previous library's threads stop spinning
+            answer = worker.ask("time", budget / rounds)
+            if "failed" in answer:
+                rows[worker.lib] = answer
+                del samples[worker.lib]
+                continue
+            samples[worker.lib] += answer["samples"]
+            medians[worker.lib].append(statistics.median(answer["samples"]))
+    for worker in ready:
+        if worker.lib in samples:
+            rows[worker.lib].update(summary(samples[worker.lib], medians[worker.lib]))
+            worker.ask("drop")
+    return rows
+
+
+def run_suite(name, options, roof):
+    """All cases of a suite on every thread count, printing as it goes. Returns the report's rows."""
+    suite = importlib.import_module(f"suites.{name}")
+    wanted = options.libs or suite.LIBS
+    libs = [lib for lib in wanted if lib in suite.BUILDERS and libraries.installed(lib)]
+    cases = [(i, c) for i, c in enumerate(suite.CASES) if not options.only or any(o in c.name for o in options.only)]
+    table = []
+    for threads in options.threads:
+        workers = [Library(lib, threads, name) for lib in libs]
+        for index, case in cases:
+            results = run_case(case, index, workers, options.budget, options.rounds)
+            seconds, limit = roof.seconds(case, threads)
+            row = report.Row(name, case, threads, results, seconds, limit)
+            print(row.check_line())
+            print(row.timing_line(), flush=True)
+            table.append(row)
+        for worker in workers:
+            worker.stop()
+    return table
+
+
+def parse(arguments):
+    suites = sorted(p.stem for p in (HERE / "suites").glob("*.py") if p.stem != "__init__")
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def names(text):
+        return [t.strip() for t in text.split(",") if t.strip()]
+
+    p.add_argument("--suite", type=names, default=suites, help=f"of {', '.join(suites)} (default: all)")
+    p.add_argument("--only", type=names, default=[], help="only cases whose name contains one of these")
+    p.add_argument("--threads", type=lambda s: [int(t) for t in names(s)], default=None, help="default: 1,2")
+    p.add_argument("--libs", type=names, default=None, help="default: what each suite lists and is installed")
+    p.add_argument("--budget", type=float, default=0.5, help="seconds of timing a case and library (default 0.5)")
+    p.add_argument("--rounds", type=int, default=5, help="turns the budget is cut into (default 5)")
+    p.add_argument("--peaks", type=Path, help="roofs from an earlier run (JSON of bench/peak) instead of measuring")
+    p.add_argument("--out", type=Path, help="write results.json, results.md and results.txt into this folder")
+    options = p.parse_args(arguments)
+    for suite in options.suite:
+        if suite not in suites:
+            p.error(f"--suite: {suite!r} is not one of {', '.join(suites)}")
+    usable = len(os.sched_getaffinity(0))
+    if options.threads is None:
+        options.threads = [t for t in (1, 2) if t <= usable]
+    for threads in options.threads:
+        if not 1 <= threads <= usable:
+            p.error(f"--threads: expects 1 to {usable} (the processors this process may use), got {threads}")
+    if options.rounds < 1 or options.budget <= 0:
+        p.error("--rounds and --budget must be positive")
+    for lib in options.libs or []:
+        if libraries.base(lib) not in libraries.MODULES:
+            p.error(f"--libs: {lib!r} is not a variant of {', '.join(libraries.MODULES)}")
+    return options
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    machine = roofs.machine()
+    peaks = json.loads(options.peaks.read_text()) if options.peaks else roofs.measure(options.threads)
+    roof = roofs.Roofs(peaks, machine["caches"])
+    print(report.heading(machine, peaks), flush=True)
+    table = [row for name in options.suite for row in run_suite(name, options, roof)]
+    libs = {lib for row in table for lib in row.results}
+    result = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "machine": machine,
+        "versions": libraries.versions(sorted(libs)),
+        "peaks": peaks,
+        "rows": [row.as_dict() for row in table],
+    }
+    text = report.tables(table, markdown=False)
+    print("\n" + text)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+        (options.out / "results.txt").write_text(report.heading(machine, peaks) + "\n\n" + text)
+        (options.out / "results.md").write_text(report.markdown(result, table))
+    # A wrong or crashed fastnn is a failure of the run, whatever its speed.
+    return 1 if any("failed" in row.results.get("fastnn", {}) for row in table) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Rows and tables of compare.py."""
+
+import importlib
+import math
+
+import libraries
+
+
+def clock(us):
+    """Three digits and a unit."""
+    if us < 1000:
+        return f"{us:.3g} us" if us < 100 else f"{us:.0f} us"
+    if us < 1e6:
+        return f"{us / 1e3:.3g} ms"
+    return f"{us / 1e6:.3g} s"
+
+
+class Row:
+    """One case on one number of threads: what every library did."""
+
+    def __init__(self, suite, case, threads, results, roof_seconds, limit):
+        self.suite, self.case, self.threads, self.results = suite, case, threads, results
+        self.roof_seconds, self.limit = roof_seconds, limit
+
+    def us(self, lib):
+        return self.results.get(lib, {}).get("us")
+
+    def percent(self, lib):
+        """Of the machine's limit, None where none is known."""
+        us = self.us(lib)
+        return None if us is None or self.roof_seconds is None else 100 * self.roof_seconds * 1e6 / us
+
+    def best_peer(self):
+        """The fastest library that is neither fastnn nor of reduced precision; None if there is none."""
+        peers = [
+            lib
+            for lib in self.results
+            if libraries.base(lib) != "fastnn" and lib not in libraries.REDUCED_PRECISION and self.us(lib) is not None
+        ]
+        return min(peers, key=self.us, default=None)
+
+    def ratio(self, lib="fastnn"):
+        """Time of the best peer over the time of `lib`."""
+        peer = self.best_peer()
+        return None if peer is None or self.us(lib) is None else self.us(peer) / self.us(lib)
+
+    def check_line(self):
+        parts = []
+        for lib, r in self.results.items():
+            if "error_over_bound" in r:
+                parts.append(f"{lib} ok ({r['error_over_bound']:.2g})")
+            elif "failed" in r:
+                parts.append(f"{lib} FAILED: {r['failed']}")
+        return f"check {self.suite} {self.case.name} [{self.threads}]: " + ", ".join(parts)
+
+    def cell(self, lib):
+        r = self.results.get(lib, {})
+        if "failed" in r:
+            return "failed"
+        if self.us(lib) is None:
+            return "-"
+        percent = self.percent(lib)
+        return clock(self.us(lib)) + ("" if percent is None else f" {percent:.0f}%")
+
+    def timing_line(self):
+        cells = ", ".join(f"{lib} {self.cell(lib)}" for lib in self.results if self.us(lib) is not None)
+        ratio = self.ratio()
+        return "  time: " + cells + ("" if ratio is None else f"; ratio {ratio:.2f} to {self.best_peer()}")
+
+    def as_dict(self):
+        return {
+            "suite": self.suite,
+            "case": self.case.name,
+            "threads": self.threads,
+            "flops": self.case.flops,
+            "nbytes": self.case.nbytes,
+            "limit": self.limit,
+            "roof_us": None if self.roof_seconds is None else self.roof_seconds * 1e6,
+            "best_peer": self.best_peer(),
+            "ratio": self.ratio(),
+            "results": {lib: dict(r, percent=self.percent(lib)) for lib, r in self.results.items()},
+        }
+
+
+def heading(machine, peaks):
+    """The machine in two lines."""
+    lines = [
+        f"{machine['cpu']} (family {machine['family']} model {machine['model']}), {machine['processors']} processors, "
+        + ", ".join(f"{k} {v >> 10} KB" for k, v in machine["caches"].items())
+    ]
+    roofs = {}
+    for p in peaks:
+        if p["kind"] == "fma f32":
+            key = (p["threads"], "FMA GFLOP/s")
+        elif p["kind"] == "read":
+            key = (p["threads"], f"{p['where']} read GB/s")
+        else:
+            continue
+        roofs[key] = max(roofs.get(key, 0), p["best"])
+    for threads in sorted({t for t, _ in roofs}):
+        values = ", ".join(f"{name} {v:.0f}" for (t, name), v in roofs.items() if t == threads)
+        lines.append(f"{threads} thread{'s' if threads > 1 else ''}: {values}")
+    if not peaks:
+        lines.append("roofs not measured: neither fastnn nor build/bench/peak is there, so no percentages")
+    return "\n".join(lines)
+
+
+def _grid(rows, markdown):
+    """Rows of strings as an aligned table."""
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    if markdown:
+        lines = ["| " + " | ".join(r) + " |" for r in rows]
+        lines.insert(1, "|" + "---|" * len(widths))
+    else:
+        aligned = [[r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:], widths[1:]))] for r in rows]
+        lines = ["  ".join(r) for r in aligned]
+    return "\n".join(lines) + "\n"
+
+
+def tables(table, markdown):
+    """One table a suite, and under it where fastnn is ahead and where not."""
+    out = []
+    for suite in dict.fromkeys(row.suite for row in table):
+        rows = [row for row in table if row.suite == suite]
+        libs = list(dict.fromkeys(lib for row in rows for lib in row.results))
+        title = importlib.import_module(f"suites.{suite}").TITLE
+        out.append(f"## {title}\n" if markdown else title)
+        grid = [["case", "threads", "limit", *libs, "ratio"]]
+        for row in rows:
+            ratio, peer = row.ratio(), row.best_peer()
+            cells = [row.cell(lib) for lib in libs]
+            if markdown:
+                fastest = min((x for x in libs if row.us(x) is not None), key=row.us, default=None)
+                cells = [f"**{c}**" if lib == fastest else c for lib, c in zip(libs, cells)]
+            end = "-" if ratio is None else f"{ratio:.2f} ({peer})"
+            grid.append([row.case.name, str(row.threads), row.limit or "-", *cells, end])
+        out.append(_grid(grid, markdown))
+        out.append(_verdict(rows))
+    return "\n".join(out)
+
+
+def _verdict(rows):
+    rated = [row for row in rows if row.ratio() is not None]
+    if not rated:
+        return "fastnn was not timed here.\n"
+    mean = math.exp(sum(math.log(row.ratio()) for row in rated) / len(rated))
+    behind = sorted((row for row in rated if row.ratio() < 1), key=lambda row: row.ratio())
+    ahead = len(rated) - len(behind)
+    text = f"fastnn is ahead of the best peer in {ahead} of {len(rated)} rows; geometric mean {mean:.2f}."
+    if behind:
+        text += " Behind: " + "; ".join(
+            f"{row.case.name} [{row.threads}] {row.ratio():.2f} ({row.best_peer()})" for row in behind
+        )
+    return text + "\n"
+
+
+def markdown(result, table):
+    """The whole report as a page."""
+    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
+    return (
+        f"# fastnn and its peers, {result['date'][:10]}\n\n"
+        f"{heading(result['machine'], result['peaks'])}\n\n"
+        f"{versions}, Python {result['machine']['python']}.\n\n"
+        "Times are medians; % is of the limit named in the row; ratio is the time of the best float32 peer over that\n"
+        "of fastnn, so above 1 fastnn is faster.\n"
+        "Made by `python bench/compare.py`.\n\n" + tables(table, markdown=True)
+    )

@@ -1,0 +1,89 @@
+"""What the machine can do (measured), and which of its limits a case runs into."""
+
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+
+def measure(threads, seconds=8.0):
+    """Rows of fastnn's measure_peaks, from the module or from build*/bench/peak; empty if neither is there."""
+    usable = len(os.sched_getaffinity(0))
+    threads = [t for t in threads if t <= usable]
+    try:
+        from fastnn import _C
+
+        return _C.measure_peaks(seconds, threads)
+    except (ImportError, AttributeError):
+        pass
+    root = Path(__file__).resolve().parent.parent
+    for program in sorted(root.glob("build*/bench/peak")):
+        command = [str(program), "--json", "--seconds", str(seconds), "--threads", ",".join(map(str, threads))]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return []
+
+
+def machine():
+    """Name, processors, caches in bytes."""
+    info = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        info.setdefault(key.strip(), value.strip())
+    caches = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if (index / "type").read_text().strip() != "Instruction":
+            size = (index / "size").read_text().strip()
+            scale = {"K": 1 << 10, "M": 1 << 20}.get(size[-1], 1)
+            caches["L" + (index / "level").read_text().strip()] = int(size.rstrip("KM")) * scale
+    return {
+        "cpu": info.get("model name") or platform.machine(),
+        "family": info.get("cpu family", ""),
+        "model": info.get("model", ""),
+        "processors": len(os.sched_getaffinity(0)),
+        "caches": caches,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+class Roofs:
+    """Looks up the roof of a case; every figure is the best that was measured, not the median."""
+
+    def __init__(self, peaks, caches):
+        self.peaks, self.caches = peaks, caches
+
+    def _best(self, kind, threads, where=None):
+        rows = [p for p in self.peaks if p["kind"] == kind and p["threads"] == threads]
+        return max((p["best"] for p in rows if where in (None, p["where"])), default=None)
+
+    def flops(self, threads):
+        """FLOP/s of float32."""
+        best = self._best("fma f32", threads)
+        return best and best * 1e9
+
+    def level(self, nbytes, threads):
+        """The smallest level of memory that holds `nbytes` when `threads` cores share the work."""
+        for name, cores in (("L1", threads), ("L2", threads), ("L3", 1)):
+            if name in self.caches and nbytes <= 0.75 * self.caches[name] * cores:
+                return name
+        return "DRAM"
+
+    def bandwidth(self, nbytes, threads, traffic):
+        """Bytes per second of a pass over the level that holds `nbytes`; writes may bypass the caches."""
+        level = self.level(nbytes, threads)
+        kinds = ("read",) if traffic == "read" else ("copy", "copy streaming")
+        return max((self._best(k, threads, level) or 0 for k in kinds), default=0) * 1e9
+
+    def seconds(self, case, threads):
+        """The shortest time the machine allows, and the name of the limit; (None, "") if nothing is known.
+
+        A case with arithmetic is held against the arithmetic peak, unless moving its operands takes longer.
+        """
+        limits = []
+        if case.flops and self.flops(threads):
+            limits.append((case.flops / self.flops(threads), "fma"))
+        bandwidth = self.bandwidth(case.nbytes, threads, case.traffic)
+        if case.nbytes and bandwidth:
+            limits.append((case.nbytes / bandwidth, self.level(case.nbytes, threads)))
+        return max(limits, default=(None, ""))
