@@ -24,6 +24,7 @@ PYBIND11_MODULE(_C, m) {
   bind_dtypes(m);
   Binder b(m, make_tensor_type(m));
   bind_exchange(b);
+  bind_dlpack(b);
   bind_autograd(b);
   bind_runtime(b);
 #define FAMILY(name) bind_##name(b);

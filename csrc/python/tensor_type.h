@@ -9,6 +9,7 @@ namespace fastnn {
 py::object make_tensor_type(py::module_& m);
 void bind_dtypes(py::module_& m);
 void bind_exchange(Binder& b);  // NumPy and the buffer protocol
+void bind_dlpack(Binder& b);
 void bind_autograd(Binder& b);
 void bind_runtime(Binder& b);  // threads, instruction sets, memory, random state
 

@@ -5,7 +5,7 @@
 
 import importlib
 
-from fastnn import _C
+from fastnn import _C, _tensor  # noqa: F401  (_tensor completes the Tensor type)
 from fastnn._C import *  # noqa: F403
 from fastnn._C import __version__
 from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
