@@ -27,6 +27,7 @@ namespace FASTNN_ISA {
 namespace {
 
 #define FASTNN_INLINE inline __attribute__((always_inline))
+#define FASTNN_LAMBDA_INLINE __attribute__((always_inline))
 
 #if defined(__AVX512F__)
 constexpr int kVecBytes = 64;

@@ -123,7 +123,7 @@ FASTNN_INLINE f32v expm1(f32v x) {
   const f32v p = fma(r * r, q, r);
   const f32v s = pow2(to_int(n) - 1);
   const f32v y = fma(s, p, s - 0.5f) * 2.0f;
-  return n == 0.0f ? p : y;  // keeps -0 and denormals
+  return x == 0.0f ? x : (n == 0.0f ? p : y);  // keeps -0 and denormals
 }
 
 /// e^-|x| based, so neither tail overflows: 1 / (1 + e^-x).

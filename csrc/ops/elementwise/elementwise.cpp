@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "autograd/op.h"
+#include "ops/elementwise/kernels.h"
 #include "ops/reduce/reduce.h"
 #include "runtime/launch.h"
 
@@ -124,6 +125,11 @@ bool has_nan(const Tensor& x) {
   for (int64_t i = 0; i < c.numel(); ++i)
     if (std::isnan(p[i])) return true;
   return false;
+}
+
+void throw_integer_division_by_zero(BinaryOp op) {
+  const char* name = op == BinaryOp::floor_divide ? "floor_divide" : op == BinaryOp::remainder ? "remainder" : "fmod";
+  throw ValueError(str(name, ": integer division by zero"));
 }
 
 Tensor add(const Tensor& a, const Tensor& b) { return apply<Add>(a, b); }
