@@ -1,0 +1,22 @@
+"""Settings that tests may change are put back after each of them."""
+
+import fastnn
+import pytest
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "kernels: exercises kernels; the sanitizer build runs these")
+    config.addinivalue_line("markers", "slow: takes seconds")
+
+
+@pytest.fixture(autouse=True)
+def _settings():
+    """Instruction set, threads, random state, recording and anomaly mode as they were."""
+    before = fastnn.isa(), fastnn.get_num_threads(), fastnn.get_rng_state()
+    yield
+    fastnn.set_isa(before[0])
+    if fastnn.get_num_threads() != before[1]:
+        fastnn.set_num_threads(before[1])
+    fastnn.set_rng_state(before[2])
+    fastnn.set_grad_enabled(True)
+    fastnn.autograd.set_detect_anomaly(False)
