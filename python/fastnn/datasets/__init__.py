@@ -1,0 +1,14 @@
+"""Data sets that train something real.
+
+Files are looked for in the `data_dir` argument if given, else in the folder named by the environment variable
+FASTNN_DATA, then in the cache (FASTNN_CACHE, by default ``~/.cache/fastnn``); what may be distributed is downloaded.
+"""
+
+from ._files import cache_dir
+from .cats import CatNonCat
+from .digits import Digits
+from .idx import read_idx
+from .mnist import MNIST, FashionMNIST
+from .toy import circles, moons, planar, xor
+
+__all__ = ["CatNonCat", "Digits", "FashionMNIST", "MNIST", "cache_dir", "circles", "moons", "planar", "read_idx", "xor"]

@@ -1,0 +1,393 @@
+"""The training loop: batches in, history out, nothing lost in between."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import time
+
+import numpy as np
+
+from .._arrays import to_numpy
+from ..metrics import Mean, get_metric
+from .history import History
+from .interrupt import InterruptGuard
+from .progress import Progress
+from .resume import Resumable, state_of
+
+__all__ = ["Trainer", "fit"]
+
+
+class Trainer(Resumable):
+    """Trains a model and keeps everything needed to stop and continue it anywhere.
+
+    A batch is ``(x, ..., target)``: the model is called with all but the last, the loss with its output and the last.
+    Override `forward` for anything else.
+
+    Parameters
+    ----------
+    model : nn.Module
+    loss : callable
+        ``loss(output, target)``, a scalar tensor, the mean over the batch.
+    optimizer : Optimizer
+    metrics : list, optional
+        Of `fastnn.metrics.Metric`, names ("accuracy", ...) or functions ``(pred, target) -> number``.
+    scheduler : LRScheduler, optional
+    schedule_per : {"epoch", "step"}
+        When the scheduler steps. `ReduceLROnPlateau` follows `monitor` and steps per epoch.
+    monitor : str, optional
+        The column `ReduceLROnPlateau` follows; default "val_loss" with validation, else "loss".
+    clip_norm, clip_value : float, optional
+        Clip the gradients by their joint norm, or by value, before the update.
+    nan_policy : {"raise", "skip", "stop"}
+        A loss or gradient that is not finite never reaches the weights: it raises FloatingPointError, or the batch is
+        skipped (buffers such as running means are put back; 100 skipped in a row raise), or the run stops.
+    callbacks : list of Callback, optional
+    checkpoint : str or Path, optional
+        File written after every epoch, or every `checkpoint_every` batches, and on Ctrl-C.
+    checkpoint_every : "epoch" or int
+    progress : bool or file
+        Show progress on standard output (default) or on a file, or not at all.
+    record_steps : bool
+        Keep the loss of every step in ``history.step_losses``.
+
+    Attributes
+    ----------
+    epoch, batch, step : int
+        Finished epochs, finished batches of the current epoch, finished batches in all.
+    history : History
+    interrupted : bool
+        The last `fit` was ended by Ctrl-C.
+    """
+
+    MAX_SKIPPED = 100  # in a row: then the run does not recover, and skipping would hide it
+
+    def __init__(self, model, loss, optimizer, *, metrics=(), scheduler=None, schedule_per: str = "epoch",
+                 monitor: str | None = None, clip_norm: float | None = None, clip_value: float | None = None,
+                 nan_policy: str = "raise", callbacks=(), checkpoint=None, checkpoint_every="epoch", progress=True,
+                 record_steps: bool = False):  # fmt: skip
+        if nan_policy not in ("raise", "skip", "stop"):
+            raise ValueError(f"Trainer: nan_policy must be raise, skip or stop, got {nan_policy!r}")
+        if schedule_per not in ("epoch", "step"):
+            raise ValueError(f"Trainer: schedule_per must be epoch or step, got {schedule_per!r}")
+        if checkpoint_every != "epoch" and (not isinstance(checkpoint_every, int) or checkpoint_every < 1):
+            raise ValueError(f"Trainer: checkpoint_every must be 'epoch' or a number of batches, got {checkpoint_every!r}")
+        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if value is not None and not value > 0:
+                raise ValueError(f"Trainer: {name} must be > 0, got {value}")
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.metrics = [get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
+        names = [m.name for m in self.metrics]
+        if len({*names, "loss"}) != len(names) + 1:
+            raise ValueError(f"Trainer: metrics need different names (and none is called loss), got {names}")
+        self.scheduler, self.schedule_per, self.monitor = scheduler, schedule_per, monitor
+        self.clip_norm, self.clip_value, self.nan_policy = clip_norm, clip_value, nan_policy
+        self.callbacks = list(callbacks)
+        self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
+        self.progress, self.record_steps = progress, record_steps
+        self.history = History()
+        self.epoch = self.batch = self.step = self.skipped = 0
+        self.interrupted = False
+        self._running = Mean("loss")
+        self._seconds = 0.0  # of the current epoch, over all its parts
+        self._skipped_in_a_row = 0
+        self._loader_state = None
+        self._saved: tuple | None = None  # (epoch, batch) of the last checkpoint
+        self._stop: str | None = None
+        self._bar: Progress | None = None
+        self._guard = InterruptGuard()
+
+    # --- the parts one may replace ---------------------------------------------------------------------------------
+
+    def forward(self, batch):
+        """``(loss, output, target)`` of a batch; output and target go to the metrics."""
+        *inputs, target = batch
+        output = self.model(*inputs)
+        return self.loss(output, target), output, target
+
+    def direction(self, name: str) -> str:
+        """Whether a column of the history is better "min" or "max"."""
+        plain = name.removeprefix("val_")
+        for metric in self.metrics:
+            if metric.name == plain:
+                return "max" if getattr(metric, "higher_is_better", True) else "min"
+        return "min"
+
+    # --- fitting ---------------------------------------------------------------------------------------------------
+
+    def fit(self, train_loader, val_loader=None, epochs: int = 10, resume=False) -> History:
+        """Train until `epochs` epochs are finished, counting those before a resume.
+
+        Parameters
+        ----------
+        train_loader : DataLoader or any iterable of batches that can be iterated again
+        val_loader : the same, optional
+            Evaluated after every epoch; its numbers are the columns ``val_...``.
+        epochs : int
+        resume : bool, "auto" or path
+            Continue from `checkpoint` (True), from it if it exists ("auto"), or from the given file. The continued
+            run has the same bits as one that was never interrupted, in mid-epoch too.
+
+        Returns
+        -------
+        History
+            ``history.stopped`` says why the run ended early, if it did. After Ctrl-C, `interrupted` is True and the
+            checkpoint has been written.
+
+        Raises
+        ------
+        FloatingPointError
+            For a loss or gradient that is not finite, under ``nan_policy="raise"``.
+        """
+        if epochs < 0:
+            raise ValueError(f"fit: epochs must be >= 0, got {epochs}")
+        self.interrupted, self._stop = False, None
+        self.history.stopped = None
+        if self.batch and self._loader_state is not None:  # an earlier fit was left in mid-epoch
+            train_loader.load_state_dict(self._loader_state)
+        self._loader_state = state_of(train_loader)
+        self._resume(resume, train_loader)
+        self._bar = self._make_progress(epochs, train_loader)
+        training = self.model.training
+        self._guard = InterruptGuard()
+        try:
+            with self._guard:
+                self._call("on_fit_begin")
+                while self.epoch < epochs and self._stop is None:
+                    if not self._run_epoch(train_loader, val_loader):
+                        break
+                if self._guard.requested:
+                    self.interrupted, self._stop = True, "interrupted"
+                self.history.stopped = self._stop
+                if self.checkpoint is not None and self._saved != (self.epoch, self.batch):
+                    self.save_checkpoint(self.checkpoint)
+                if self.interrupted and self._bar:
+                    kept = f"; continue from {self.checkpoint}" if self.checkpoint is not None else ""
+                    self._bar.note(f"stopped after epoch {self.epoch}, batch {self.batch}{kept}")
+                self._call("on_fit_end")
+        finally:
+            if self._bar:
+                self._bar.close()
+            self._bar = None
+            self.model.train(training)
+        return self.history
+
+    def stop(self, reason: str = "stopped") -> None:
+        """End the run after the current batch or epoch; `reason` becomes ``history.stopped``."""
+        self._stop = str(reason)
+
+    def _run_epoch(self, train_loader, val_loader) -> bool:
+        """The rest of the current epoch. False when it was left before its end."""
+        started = time.perf_counter() - self._seconds
+        self.model.train()
+        self._call("on_epoch_begin")
+        for batch in self._batches(train_loader):
+            self._call("on_batch_begin", batch)
+            value = self._train_batch(batch)
+            if value is None:
+                return False
+            self._loader_state = state_of(train_loader)
+            self.batch += 1
+            self.step += 1
+            self._seconds = time.perf_counter() - started
+            if self._bar:
+                self._bar.batch(self.epoch, self.batch, self._logs)
+            self._call("on_batch_end", {"loss": value})
+            if self._guard.requested or self._stop is not None:
+                return False
+            if self.checkpoint is not None and self.checkpoint_every != "epoch" and self.step % self.checkpoint_every == 0:
+                self.save_checkpoint(self.checkpoint)
+        logs = {"epoch": self.epoch + 1, **self._logs()}
+        if val_loader is not None:
+            if hasattr(val_loader, "set_epoch"):  # a shuffled one, too, is read in the same order after a resume
+                val_loader.set_epoch(self.epoch)
+            scores = self.evaluate(val_loader)
+            if self._guard.requested:  # the epoch is repeated from its end: with all batches done, before validation
+                return False
+            logs.update({f"val_{key}": value for key, value in scores.items()})
+        logs["lr"] = float(self.optimizer.param_groups[0]["lr"])
+        if self.scheduler is not None and (self.schedule_per == "epoch" or self._follows_metric()):
+            self._step_scheduler(logs)
+        logs["seconds"] = self._seconds = time.perf_counter() - started
+        self.history.append(logs)
+        self._call("on_epoch_end", logs)
+        if self._bar:
+            self._bar.epoch(self.epoch, {k: v for k, v in logs.items() if k not in ("epoch", "lr", "seconds")}, self._seconds)
+        self.epoch += 1
+        self.batch, self._seconds = 0, 0.0
+        self._loader_state = state_of(train_loader)
+        self._reset_running()
+        if self.checkpoint is not None:
+            self.save_checkpoint(self.checkpoint)
+        return not self._guard.requested
+
+    def _batches(self, loader):
+        """What is left of the epoch. A loader without a position of its own is run past the batches already seen."""
+        if self.batch and not hasattr(loader, "load_state_dict"):
+            return itertools.islice(iter(loader), self.batch, None)
+        return iter(loader)
+
+    def _train_batch(self, batch):
+        """One update. The loss as a float, NaN for a skipped batch; None when the NaN policy ends the run."""
+        buffers = None
+        if self.nan_policy == "skip":
+            buffers = [(b, to_numpy(b).copy()) for b in self.model.buffers()]
+        self.optimizer.zero_grad()
+        loss, output, target = self.forward(batch)
+        value = float(loss.item())
+        problem = None if math.isfinite(value) else f"the loss is {value}"
+        if problem is None:
+            loss.backward()
+            problem = self._clip()
+        if problem is not None:
+            return self._not_finite(problem, buffers)
+        self.optimizer.step()
+        if self.scheduler is not None and self.schedule_per == "step" and not self._follows_metric():
+            self.scheduler.step()
+        self._skipped_in_a_row = 0
+        self._running.update(value, _batch_size(target))
+        for metric in self.metrics:
+            metric.update(output.detach(), target)
+        if self.record_steps:
+            self.history.step_losses.append(value)
+        return value
+
+    def _clip(self):
+        """Clip the gradients; what is wrong with them if they are not finite."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        for p in parameters:
+            # The sum is finite unless an element is not, or it overflows: only then is a closer look needed.
+            g = to_numpy(p.grad)
+            if not math.isfinite(g.sum()) and not np.isfinite(g).all():
+                return f"the gradient of the parameter {self._name_of(p)} is not finite"
+        if self.clip_value is not None or self.clip_norm is not None:
+            from ..nn.utils import clip_grad_norm_, clip_grad_value_
+
+            if self.clip_value is not None:
+                clip_grad_value_(parameters, self.clip_value)
+            if self.clip_norm is not None:
+                clip_grad_norm_(parameters, self.clip_norm)
+        return None
+
+    def _name_of(self, parameter):
+        return next((name for name, p in self.model.named_parameters() if p is parameter), "(outside the model)")
+
+    def _not_finite(self, problem, buffers):
+        where = f"epoch {self.epoch + 1}, batch {self.batch + 1}, step {self.step + 1}"
+        if self.nan_policy == "stop":
+            self.stop("nan")
+            if self._bar:
+                self._bar.note(f"{where}: {problem}; stopped before it reached the weights")
+            return None
+        if self.nan_policy == "skip":
+            self.skipped += 1
+            self._skipped_in_a_row += 1
+            if self._skipped_in_a_row < self.MAX_SKIPPED:
+                for buffer, saved in buffers:
+                    to_numpy(buffer)[...] = saved
+                if self.record_steps:
+                    self.history.step_losses.append(math.nan)
+                return math.nan
+            problem = f"{problem}, as in the {self.MAX_SKIPPED - 1} batches before"
+        lr = self.optimizer.param_groups[0]["lr"]
+        raise FloatingPointError(
+            f"fit: {problem} ({where}, lr {lr:g}). The weights are those before this batch. "
+            "Try a smaller learning rate, clip_norm=1.0, or nan_policy='skip'."
+        )
+
+    def _follows_metric(self):
+        from ..optim.lr_scheduler import ReduceLROnPlateau
+
+        return isinstance(self.scheduler, ReduceLROnPlateau)
+
+    def _step_scheduler(self, logs):
+        if not self._follows_metric():
+            return self.scheduler.step()
+        monitor = self.monitor or ("val_loss" if "val_loss" in logs else "loss")
+        if monitor not in logs:
+            raise ValueError(f"fit: ReduceLROnPlateau follows {monitor!r}, there is only {', '.join(logs)}")
+        return self.scheduler.step(logs[monitor])
+
+    def _logs(self) -> dict:
+        return {"loss": self._running.compute(), **{m.name: _number(m.compute()) for m in self.metrics}}
+
+    def _reset_running(self):
+        self._running.reset()
+        for metric in self.metrics:
+            metric.reset()
+
+    def _call(self, hook, *args):
+        for callback in self.callbacks:
+            getattr(callback, hook, _nothing)(self, *args)
+
+    def _make_progress(self, epochs, loader):
+        if self.progress is False or self.progress is None:
+            return None
+        batches = len(loader) if hasattr(loader, "__len__") else None
+        return Progress(epochs, batches, None if self.progress is True else self.progress)
+
+    # --- evaluation ------------------------------------------------------------------------------------------------
+
+    def evaluate(self, loader) -> dict:
+        """Mean loss and metrics over a loader, in eval mode and without gradients."""
+        import fastnn
+
+        running = Mean("loss")
+        metrics = [copy.deepcopy(m) for m in self.metrics]
+        for metric in metrics:
+            metric.reset()
+        training = self.model.training
+        self.model.eval()
+        try:
+            with fastnn.no_grad():
+                for batch in loader:
+                    if self._guard.requested:
+                        break
+                    loss, output, target = self.forward(batch)
+                    running.update(loss.item(), _batch_size(target))
+                    for metric in metrics:
+                        metric.update(output, target)
+        finally:
+            self.model.train(training)
+        return {"loss": running.compute(), **{m.name: _number(m.compute()) for m in metrics}}
+
+    def predict(self, loader):
+        """The outputs for all batches of a loader, joined, as an array; batches are ``(x, ..., target)`` or just x."""
+        import fastnn
+
+        training = self.model.training
+        self.model.eval()
+        outputs = []
+        try:
+            with fastnn.no_grad():
+                for batch in loader:
+                    inputs = list(batch)[:-1] or list(batch) if isinstance(batch, (tuple, list)) else [batch]
+                    outputs.append(to_numpy(self.model(*inputs)).copy())
+        finally:
+            self.model.train(training)
+        if not outputs:
+            raise ValueError("predict: the loader gave no batch")
+        return np.concatenate(outputs)
+
+
+def fit(model, loss, optimizer, train_loader, val_loader=None, epochs: int = 10, resume=False, **options) -> History:
+    """Train a model in one call: ``Trainer(model, loss, optimizer, **options).fit(...)``."""
+    return Trainer(model, loss, optimizer, **options).fit(train_loader, val_loader, epochs, resume)
+
+
+def _nothing(*_):
+    pass
+
+
+def _batch_size(target) -> int:
+    shape = getattr(target, "shape", None)
+    if shape is None:
+        return len(target) if hasattr(target, "__len__") else 1
+    return int(shape[0]) if len(shape) else 1
+
+
+def _number(value):
+    """A metric with one number as a float; a matrix or a list per class as nested lists, which history can hold."""
+    array = to_numpy(value)
+    return float(array) if array.ndim == 0 else array.tolist()
