@@ -75,7 +75,7 @@ def unflatten(arrays: dict[str, np.ndarray], text: str):
         if not isinstance(node, dict):
             return node
         if len(node) == 1:
-            (mark, value), = node.items()
+            ((mark, value),) = node.items()
             if mark == "$t":
                 return to_tensor(array(value))
             if mark == "$a":

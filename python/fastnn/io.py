@@ -23,7 +23,16 @@ import numpy as np
 
 from ._arrays import is_tensor, to_numpy, to_tensor
 
-__all__ = ["save", "load", "save_safetensors", "load_safetensors", "read_metadata", "save_npz", "load_npz", "atomic_write"]
+__all__ = [
+    "save",
+    "load",
+    "save_safetensors",
+    "load_safetensors",
+    "read_metadata",
+    "save_npz",
+    "load_npz",
+    "atomic_write",
+]
 
 MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 MAX_DIMS = 64  # NumPy's own limit
@@ -220,7 +229,9 @@ def _read_header(file, path):
     position, data = 0, size - 8 - length
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if begin != position:
-            raise ValueError(f"{path}: {name!r} starts at {begin}, expected {position} (tensors overlap or leave a hole)")
+            raise ValueError(
+                f"{path}: {name!r} starts at {begin}, expected {position} (tensors overlap or leave a hole)"
+            )
         position = end
     if position != data:
         what = "truncated" if position > data else "has bytes no tensor owns"
@@ -316,7 +327,9 @@ def save(state, path, metadata: Mapping[str, str] | None = None) -> None:
     )
     if str(path).endswith(".npz"):
         if not flat:
-            raise TypeError("save: an npz file holds a flat mapping of names to tensors; use .safetensors for nested state")
+            raise TypeError(
+                "save: an npz file holds a flat mapping of names to tensors; use .safetensors for nested state"
+            )
         if metadata:
             raise TypeError("save: an npz file has no metadata; use .safetensors")
         return save_npz(state, path)

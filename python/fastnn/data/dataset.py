@@ -91,7 +91,9 @@ class Subset(Dataset):
         self.dataset = dataset
         self.indices = np.asarray(indices)
         if self.indices.ndim != 1 or (self.indices.size and not np.issubdtype(self.indices.dtype, np.integer)):
-            raise TypeError(f"Subset: expected a list of integer indices, got {self.indices.dtype} {self.indices.shape}")
+            raise TypeError(
+                f"Subset: expected a list of integer indices, got {self.indices.dtype} {self.indices.shape}"
+            )
         self.indices = self.indices.astype(np.int64)
         n = len(dataset)
         bad = (self.indices < -n) | (self.indices >= n)

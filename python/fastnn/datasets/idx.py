@@ -52,7 +52,9 @@ def _read(file, path, max_bytes):
         raise ValueError(f"{path}: IDX header with {ndim} dimensions, expected 1 to {_MAX_DIMS}")
     sizes = file.read(4 * ndim)
     if len(sizes) < 4 * ndim:
-        raise ValueError(f"{path}: truncated IDX header ({4 + len(sizes)} bytes, {ndim} dimensions take {4 + 4 * ndim})")
+        raise ValueError(
+            f"{path}: truncated IDX header ({4 + len(sizes)} bytes, {ndim} dimensions take {4 + 4 * ndim})"
+        )
     shape = struct.unpack(f">{ndim}I", sizes)
     dtype = np.dtype(_TYPES[head[2]])
     expected = prod(shape) * dtype.itemsize

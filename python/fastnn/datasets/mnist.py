@@ -54,8 +54,15 @@ class MNIST(TensorDataset):
         part = "train" if train else "t10k"
         images, labels = (
             read_idx(
-                find_file(self.name, self.folder, (f"{stem}.gz", stem, stem.replace("-idx", ".idx")), data_dir,
-                          download, self.urls, self.checksums[stem])
+                find_file(
+                    self.name,
+                    self.folder,
+                    (f"{stem}.gz", stem, stem.replace("-idx", ".idx")),
+                    data_dir,
+                    download,
+                    self.urls,
+                    self.checksums[stem],
+                )
             )  # fmt: skip
             for stem in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
         )

@@ -66,10 +66,12 @@ def accuracy(pred, target, threshold: float = 0.5) -> float:
 
 
 def top_k_accuracy(pred, target, k: int = 5) -> float:
-    """Fraction of items whose class is among the `k` largest of the scores ``[N, C]``. Equal scores count against it."""
+    """Fraction of items whose class is among the `k` largest scores ``[N, C]``. Equal scores count against it."""
     p, t = to_numpy(pred), to_numpy(target).reshape(-1).astype(np.int64)
     if p.ndim != 2 or len(p) != len(t) or not 1 <= k <= p.shape[1]:
-        raise ValueError(f"top_k_accuracy: expected scores [N, C] with C >= k={k} and N targets, got {list(p.shape)}, {t.size}")
+        raise ValueError(
+            f"top_k_accuracy: expected scores [N, C] with C >= k={k} and N targets, got {list(p.shape)}, {t.size}"
+        )
     if t.size and not (0 <= t.min() and t.max() < p.shape[1]):
         raise IndexError(f"top_k_accuracy: a target lies outside the {p.shape[1]} classes")
     own = p[np.arange(len(t)), t][:, None]
@@ -150,7 +152,9 @@ def scores_from_counts(kind, matrix, average="binary", pos_label=1, only_seen=Tr
     fp, fn = matrix.sum(axis=0) - tp, matrix.sum(axis=1) - tp
     if average == "binary":
         if len(matrix) > 2 and (matrix[2:].any() or matrix[:, 2:].any()):
-            raise ValueError(f"{what}: average='binary' but there are {len(matrix)} classes; use micro, macro, weighted or None")
+            raise ValueError(
+                f"{what}: average='binary' but there are {len(matrix)} classes; use micro, macro, weighted or None"
+            )
         tp, fp, fn = (a[pos_label : pos_label + 1] if pos_label < len(a) else np.zeros(1) for a in (tp, fp, fn))
     elif average == "micro":
         tp, fp, fn = (a.sum(keepdims=True) for a in (tp, fp, fn))

@@ -89,7 +89,7 @@ class Accuracy(Metric):
 
 
 class ConfusionMatrix(Metric):
-    """Counts ``[C, C]``, row = true class, column = predicted class. Without `num_classes` it grows with the ids seen."""
+    """Counts ``[C, C]``, row = true class, column = predicted. Without `num_classes` it grows with the ids seen."""
 
     name = "confusion_matrix"
 

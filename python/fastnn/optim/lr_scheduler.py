@@ -190,7 +190,9 @@ class WarmupCosine(LRScheduler):
 
     def __init__(self, optimizer, warmup_steps: int, total_steps: int, eta_min: float = 0.0):
         if not 0 <= warmup_steps < total_steps:
-            raise ValueError(f"WarmupCosine: expected 0 <= warmup_steps < total_steps, got {warmup_steps}, {total_steps}")
+            raise ValueError(
+                f"WarmupCosine: expected 0 <= warmup_steps < total_steps, got {warmup_steps}, {total_steps}"
+            )
         self.warmup_steps, self.total_steps, self.eta_min = int(warmup_steps), int(total_steps), eta_min
         super().__init__(optimizer)
 
@@ -215,7 +217,7 @@ class SequentialLR(LRScheduler):
     def __init__(self, optimizer, schedulers, milestones):
         self.schedulers, self.milestones = list(schedulers), [int(m) for m in milestones]
         if len(self.schedulers) != len(self.milestones) + 1:
-            raise ValueError(f"SequentialLR: {len(self.schedulers)} schedulers need {len(self.schedulers) - 1} milestones, "
+            raise ValueError(f"SequentialLR: {len(self.schedulers)} schedulers need one milestone fewer, "
                              f"got {len(self.milestones)}")  # fmt: skip
         if any(b <= a for a, b in zip([0, *self.milestones], self.milestones)):
             raise ValueError(f"SequentialLR: milestones must be positive and increasing, got {self.milestones}")
@@ -228,6 +230,7 @@ class SequentialLR(LRScheduler):
 
     def rates(self, t):
         i = bisect_right(self.milestones, t)
+        self.schedulers[i].base_lrs = self.base_lrs  # after a resume only this scheduler has the saved ones
         return self.schedulers[i].rates(t - (self.milestones[i - 1] if i else 0))
 
 
@@ -245,7 +248,9 @@ class ReduceLROnPlateau(LRScheduler):
     def __init__(self, optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10, threshold: float = 1e-4,
                  threshold_mode: str = "rel", cooldown: int = 0, min_lr: float = 0.0, eps: float = 1e-8):  # fmt: skip
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"ReduceLROnPlateau: mode is min or max, threshold_mode rel or abs, got {mode}, {threshold_mode}")
+            raise ValueError(
+                f"ReduceLROnPlateau: mode is min or max, threshold_mode rel or abs, got {mode}, {threshold_mode}"
+            )
         if not 0 < factor < 1:
             raise ValueError(f"ReduceLROnPlateau: factor must lie between 0 and 1, got {factor}")
         self.mode, self.factor, self.patience = mode, factor, patience

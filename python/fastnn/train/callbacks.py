@@ -66,7 +66,9 @@ class _Monitor(Callback):
 
     def _improved(self, trainer, logs) -> bool:
         if self.monitor not in logs:
-            raise ValueError(f"{type(self).__name__}: no value {self.monitor!r} to monitor; there are {', '.join(logs)}")
+            raise ValueError(
+                f"{type(self).__name__}: no value {self.monitor!r} to monitor; there are {', '.join(logs)}"
+            )
         value = float(logs[self.monitor])
         mode = trainer.direction(self.monitor) if self.mode == "auto" else self.mode
         sign = 1 if mode == "min" else -1

@@ -60,7 +60,11 @@ def random_state() -> dict:
     import fastnn
 
     own = fastnn.get_rng_state()
-    return {"fastnn": to_numpy(own) if is_tensor(own) else own, "numpy": np.random.get_state(), "python": random.getstate()}
+    return {
+        "fastnn": to_numpy(own) if is_tensor(own) else own,
+        "numpy": np.random.get_state(),
+        "python": random.getstate(),
+    }
 
 
 def set_random_state(state: dict) -> None:

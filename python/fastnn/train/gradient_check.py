@@ -120,7 +120,9 @@ def gradient_check(model, loss_fn, batch, epsilon: float = 1e-7, max_per_paramet
         if not np.isfinite(value):
             raise ValueError(f"gradient_check: the loss is {value}")
         loss.backward()
-        backward = {name: np.zeros(tuple(p.shape)) if p.grad is None else to_numpy(p.grad).copy() for name, p in parameters}
+        backward = {
+            name: np.zeros(tuple(p.shape)) if p.grad is None else to_numpy(p.grad).copy() for name, p in parameters
+        }
         random = np.random.RandomState(seed)
         checks, all_backward, all_numeric = [], [], []
         with fastnn.no_grad():
@@ -153,7 +155,9 @@ def gradient_check(model, loss_fn, batch, epsilon: float = 1e-7, max_per_paramet
 def _compare(name, shape, chosen, g, numeric):
     worst = int(np.argmax(np.abs(g - numeric)))  # NaN counts as the largest
     index = tuple(int(i) for i in np.unravel_index(chosen[worst], shape))
-    return ParameterCheck(name, tuple(shape), len(chosen), _ratio(g, numeric), index, float(g[worst]), float(numeric[worst]))
+    return ParameterCheck(
+        name, tuple(shape), len(chosen), _ratio(g, numeric), index, float(g[worst]), float(numeric[worst])
+    )
 
 
 def _ratio(g, numeric) -> float:

@@ -13,7 +13,7 @@ __all__ = ["History"]
 
 
 class History(dict):
-    """A dict of equally long lists, one value an epoch: ``epoch``, ``loss``, the metrics, ``val_...``, ``lr``, ``seconds``.
+    """Equally long lists, one value an epoch: ``epoch``, ``loss``, the metrics, ``val_...``, ``lr``, ``seconds``.
 
     Attributes
     ----------

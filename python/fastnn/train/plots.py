@@ -9,8 +9,8 @@ import numpy as np
 from .._arrays import require, to_numpy
 from ..io import atomic_write
 
-__all__ = ["plot_history", "plot_curves", "plot_decision_boundary", "plot_confusion_matrix", "plot_images", "new_figure",
-           "save_figure", "PALETTE"]  # fmt: skip
+__all__ = ["plot_history", "plot_curves", "plot_decision_boundary", "plot_confusion_matrix", "plot_images",
+           "new_figure", "save_figure", "PALETTE"]  # fmt: skip
 
 # Distinct for colour-blind readers and in grey print (Okabe and Ito).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -74,7 +74,9 @@ def plot_history(history, path, title: str | None = None) -> None:
             if finite:
                 lower = finite[-1][0] <= finite[0][0] if name != "loss" else True
                 best, i = min(finite) if lower else max(finite, key=lambda item: (item[0], -item[1]))
-                ax.plot([x[i]], [best], "o", color=PALETTE[1], markersize=8, markerfacecolor="none", markeredgewidth=1.5)
+                ax.plot(
+                    [x[i]], [best], "o", color=PALETTE[1], markersize=8, markerfacecolor="none", markeredgewidth=1.5
+                )
                 ax.annotate(f"{best:.4g}", (x[i], best), textcoords="offset points", xytext=(0, 8 if lower else -14),
                             ha="center", fontsize=9, color=PALETTE[1])  # fmt: skip
             ax.legend(frameon=False, fontsize=9)
@@ -187,7 +189,12 @@ def plot_confusion_matrix(matrix, path, classes=None, title: str | None = None) 
                 if m[i, j]:
                     ax.text(j, i, int(m[i, j]), ha="center", va="center", fontsize=8,
                             color="white" if share[i, j] > 0.5 else "#333333")  # fmt: skip
-        ax.set_xticks(range(n), names, rotation=45 if max(map(len, names)) > 3 else 0, ha="right" if n and max(map(len, names)) > 3 else "center")
+        ax.set_xticks(
+            range(n),
+            names,
+            rotation=45 if max(map(len, names)) > 3 else 0,
+            ha="right" if n and max(map(len, names)) > 3 else "center",
+        )
         ax.set_yticks(range(n), names)
     ax.set_xlabel("predicted", fontsize=9, color="#444444")
     ax.set_ylabel("true", fontsize=9, color="#444444")

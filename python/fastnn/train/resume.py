@@ -46,8 +46,9 @@ class Resumable:
             When the run was set up differently: other layers, optimiser, metrics, schedule, callbacks or loader.
         """
         if len(state["running"]) != len(self.metrics) + 1 or len(state["callbacks"]) != len(self.callbacks):
-            raise ValueError(f"resume: the checkpoint has {len(state['running']) - 1} metrics and {len(state['callbacks'])} "
-                             f"callbacks, this trainer {len(self.metrics)} and {len(self.callbacks)}")  # fmt: skip
+            raise ValueError(f"resume: the checkpoint has {len(state['running']) - 1} metrics and "
+                             f"{len(state['callbacks'])} callbacks, this trainer {len(self.metrics)} and "
+                             f"{len(self.callbacks)}")  # fmt: skip
         if (state["scheduler"] is None) != (self.scheduler is None):
             raise ValueError("resume: only one of the checkpoint and this trainer has a learning-rate schedule")
         if train_loader is not None and state["loader"] is not None and hasattr(train_loader, "load_state_dict"):

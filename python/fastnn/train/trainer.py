@@ -72,7 +72,9 @@ class Trainer(Resumable):
         if schedule_per not in ("epoch", "step"):
             raise ValueError(f"Trainer: schedule_per must be epoch or step, got {schedule_per!r}")
         if checkpoint_every != "epoch" and (not isinstance(checkpoint_every, int) or checkpoint_every < 1):
-            raise ValueError(f"Trainer: checkpoint_every must be 'epoch' or a number of batches, got {checkpoint_every!r}")
+            raise ValueError(
+                f"Trainer: checkpoint_every must be 'epoch' or a number of batches, got {checkpoint_every!r}"
+            )
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if value is not None and not value > 0:
                 raise ValueError(f"Trainer: {name} must be > 0, got {value}")
@@ -170,6 +172,7 @@ class Trainer(Resumable):
             if self._bar:
                 self._bar.close()
             self._bar = None
+            self._guard = InterruptGuard()  # a later evaluate() must not see this Ctrl-C
             self.model.train(training)
         return self.history
 
@@ -196,7 +199,11 @@ class Trainer(Resumable):
             self._call("on_batch_end", {"loss": value})
             if self._guard.requested or self._stop is not None:
                 return False
-            if self.checkpoint is not None and self.checkpoint_every != "epoch" and self.step % self.checkpoint_every == 0:
+            if (
+                self.checkpoint is not None
+                and self.checkpoint_every != "epoch"
+                and self.step % self.checkpoint_every == 0
+            ):
                 self.save_checkpoint(self.checkpoint)
         logs = {"epoch": self.epoch + 1, **self._logs()}
         if val_loader is not None:
@@ -213,7 +220,9 @@ class Trainer(Resumable):
         self.history.append(logs)
         self._call("on_epoch_end", logs)
         if self._bar:
-            self._bar.epoch(self.epoch, {k: v for k, v in logs.items() if k not in ("epoch", "lr", "seconds")}, self._seconds)
+            self._bar.epoch(
+                self.epoch, {k: v for k, v in logs.items() if k not in ("epoch", "lr", "seconds")}, self._seconds
+            )
         self.epoch += 1
         self.batch, self._seconds = 0, 0.0
         self._loader_state = state_of(train_loader)
