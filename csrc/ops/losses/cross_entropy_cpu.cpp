@@ -1,0 +1,157 @@
+#include "kernels/parallel.h"
+#include "kernels/simd.h"
+#include "kernels/simd_math.h"
+#include "ops/losses/cross_entropy.h"
+
+namespace fastnn {
+namespace FASTNN_ISA {
+namespace {
+
+// Row maximum and log(sum(exp(x))): two passes, the second of which finds the row in cache.
+template <class T>
+T log_sum_exp(const T* x, int64_t n) {
+  constexpr int64_t L = kLanes<T>;
+  T top = x[0];
+  int64_t i = 0;
+  if (n >= L) {
+    Vec<T> m = load<T>(x);
+    for (i = L; i + L <= n; i += L) m = max(m, load<T>(x + i));
+    top = m[0];
+    for (int l = 1; l < L; ++l) top = max(top, static_cast<T>(m[l]));
+  }
+  for (; i < n; ++i) top = max(top, x[i]);
+  // All -inf: every exp below would be exp(nan). Then no class has probability and the sum is 0.
+  const T shift = top - top == T(0) ? top : T(0);
+  Vec<T> s0 = Vec<T>{}, s1 = Vec<T>{};
+  for (i = 0; i + 2 * L <= n; i += 2 * L) {
+    s0 += exp(load<T>(x + i) - shift);
+    s1 += exp(load<T>(x + i + L) - shift);
+  }
+  s0 += s1;
+  for (; i < n; i += L) {
+    const int64_t left = n - i < L ? n - i : L;
+    Vec<T> e = exp(load_n<T>(x + i, left) - shift);
+    T lanes[L];
+    store(lanes, e);
+    for (int64_t l = left; l < L; ++l) lanes[l] = T(0);
+    s0 += load<T>(lanes);
+  }
+  T total = T(0);
+  for (int l = 0; l < L; ++l) total += s0[l];
+  return shift + log(total);
+}
+
+template <class T>
+void forward(const CrossEntropyArgs& a, T* loss, T* lse, double* sums, int64_t block) {
+  const T* x = static_cast<const T*>(a.x);
+  const T* prob = static_cast<const T*>(a.prob);
+  const T* w = static_cast<const T*>(a.weight);
+  const double smooth = a.smoothing / static_cast<double>(a.cols);
+  parallel_range(a.rows, block, [&](int64_t begin, int64_t end) {
+    double loss_sum = 0, weight_sum = 0;
+    for (int64_t r = begin; r < end; ++r) {
+      const T* row = x + r * a.cols;
+      if (a.label && a.label[r] == a.ignore_index) {
+        loss[r] = lse[r] = T(0);
+        continue;
+      }
+      const T z = a.is_log ? T(0) : log_sum_exp(row, a.cols);
+      lse[r] = z;
+      double value = 0;
+      if (a.label) {
+        const int64_t y = a.label[r];
+        const double wy = w ? w[y] : 1;
+        value = (1 - a.smoothing) * wy * (static_cast<double>(z) - row[y]);
+        weight_sum += wy;
+        if (smooth != 0)
+          for (int64_t c = 0; c < a.cols; ++c) value += smooth * (w ? w[c] : 1) * (static_cast<double>(z) - row[c]);
+      } else {
+        for (int64_t c = 0; c < a.cols; ++c) {
+          const double t = (1 - a.smoothing) * prob[r * a.cols + c] + smooth;
+          // A class of probability 0 costs nothing, even where log p is -inf.
+          if (t != 0) value += (w ? w[c] : 1) * t * (static_cast<double>(z) - row[c]);
+        }
+        weight_sum += 1;
+      }
+      loss[r] = static_cast<T>(value);
+      loss_sum += value;
+    }
+    sums[2 * (begin / block)] = loss_sum;
+    sums[2 * (begin / block) + 1] = weight_sum;
+  });
+}
+
+// dx_c = g (p_c total - a_c), with p = exp(x - lse).
+template <class T>
+void scaled_softmax(T* dx, const T* x, T lse, T factor, int64_t n) {
+  constexpr int64_t L = kLanes<T>;
+  int64_t c = 0;
+  for (; c + L <= n; c += L) store(dx + c, exp(load<T>(x + c) - lse) * factor);
+  if (c < n) store_n<T>(dx + c, exp(load_n<T>(x + c, n - c) - lse) * factor, n - c);
+}
+
+template <class T>
+void backward(const CrossEntropyArgs& a, T* dx, T* dt, const T* lse, const T* dy, int64_t dy_step, double scale,
+              int64_t block) {
+  const T* x = static_cast<const T*>(a.x);
+  const T* prob = static_cast<const T*>(a.prob);
+  const T* w = static_cast<const T*>(a.weight);
+  const double smooth = a.smoothing / static_cast<double>(a.cols), keep = 1 - a.smoothing;
+  parallel_range(a.rows, block, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* row = x + r * a.cols;
+      T* out = dx ? dx + r * a.cols : nullptr;
+      if (a.label && a.label[r] == a.ignore_index) {
+        for (int64_t c = 0; c < a.cols; ++c) out[c] = T(0);
+        continue;
+      }
+      const double g = scale * dy[r * dy_step];
+      if (out) {
+        double total = 0;
+        if (a.label) {
+          total = keep * (w ? w[a.label[r]] : 1) + smooth * a.weight_sum;
+        } else {
+          for (int64_t c = 0; c < a.cols; ++c) total += (w ? w[c] : 1) * (keep * prob[r * a.cols + c] + smooth);
+        }
+        if (a.is_log)
+          for (int64_t c = 0; c < a.cols; ++c) out[c] = T(0);
+        else
+          scaled_softmax(out, row, lse[r], static_cast<T>(g * total), a.cols);
+        if (a.label) {
+          if (smooth != 0)
+            for (int64_t c = 0; c < a.cols; ++c) out[c] -= static_cast<T>(g * smooth * (w ? w[c] : 1));
+          const int64_t y = a.label[r];
+          out[y] -= static_cast<T>(g * keep * (w ? w[y] : 1));
+        } else {
+          for (int64_t c = 0; c < a.cols; ++c)
+            out[c] -= static_cast<T>(g * (w ? w[c] : 1) * (keep * prob[r * a.cols + c] + smooth));
+        }
+      }
+      if (dt)
+        for (int64_t c = 0; c < a.cols; ++c)
+          dt[r * a.cols + c] = static_cast<T>(g * keep * (w ? w[c] : 1) * (static_cast<double>(lse[r]) - row[c]));
+    }
+  });
+}
+
+}  // namespace
+
+void cross_entropy_forward(const CrossEntropyArgs& args, void* loss, void* lse, double* sums, int64_t block) {
+  if (args.is_double)
+    forward(args, static_cast<double*>(loss), static_cast<double*>(lse), sums, block);
+  else
+    forward(args, static_cast<float*>(loss), static_cast<float*>(lse), sums, block);
+}
+
+void cross_entropy_backward(const CrossEntropyArgs& args, void* dx, void* dt, const void* lse, const void* dy,
+                            int64_t dy_step, double scale, int64_t block) {
+  if (args.is_double)
+    backward(args, static_cast<double*>(dx), static_cast<double*>(dt), static_cast<const double*>(lse),
+             static_cast<const double*>(dy), dy_step, scale, block);
+  else
+    backward(args, static_cast<float*>(dx), static_cast<float*>(dt), static_cast<const float*>(lse),
+             static_cast<const float*>(dy), dy_step, scale, block);
+}
+
+}  // namespace FASTNN_ISA
+}  // namespace fastnn
