@@ -8,6 +8,7 @@ namespace fastnn {
 #include "ops/ops.inc"
 #undef FAMILY
 #undef OP
+void bind_peak(py::module_& m);
 }  // namespace fastnn
 
 PYBIND11_MODULE(_C, m) {
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_C, m) {
   bind_dlpack(b);
   bind_autograd(b);
   bind_runtime(b);
+  bind_peak(m);
 #define FAMILY(name) bind_##name(b);
 #define OP(family, name)
 #include "ops/ops.inc"
