@@ -22,6 +22,10 @@ inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /// Packed B (a block of columns) and packed A (a block of rows) together fill most of a 1 MB second-level cache.
 constexpr int64_t kBlockBytesB = 512 << 10, kBlockBytesA = 192 << 10;
+/// So much of A stays in that cache while panels of B pass by.
+constexpr int64_t kRowBytes = 256 << 10;
+/// B spread over more memory than this is not read in place again and again.
+constexpr int64_t kSpanBytes = 1 << 20;
 
 /// Part `i` of `n` items cut into `parts` runs whose lengths differ by one at most.
 inline int64_t cut(int64_t n, int64_t parts, int64_t i) { return n / parts * i + min64(i, n % parts); }
@@ -36,83 +40,138 @@ struct Part {
   bool finish;  // the last chunk applies bias and activation
 };
 
+/// The blocking of one task, decided once: what is packed, and in what runs rows, columns and K are taken.
+template <class T>
+struct Plan {
+  int64_t rows, columns, chunk;
+  int64_t vecs, width, panels;  // a panel is the `width` columns of B that one tile covers
+  int64_t row_tiles;
+  bool by_panel;  // panels outside, rows inside (the rows of A stay in the second-level cache), or the other way round
+  bool pack_b;
+  bool copy_a, pack_a;  // rows one after the other, or k by k
+  int64_t pitch_a;      // elements of one packed row of A
+
+  Plan(const GemmArgs<T>& g, int64_t m, int64_t n) : rows(m), columns(n) {
+    chunk = max64(1, ceil_div(g.K, gemm_chunks(g.K)));
+    vecs = rows <= kWideRows ? kWideVecs : 2;
+    width = vecs * kLanes<T>;
+    panels = ceil_div(columns, width);
+    by_panel = rows * chunk * int64_t(sizeof(T)) <= kRowBytes;
+    // B with contiguous rows is read in place unless many row tiles come back to more of it than the caches and the TLB
+    // hold; then one copy (about the cost of five rows of multiply-adds) is cheaper.
+    const int64_t span = chunk * (g.b_row < 0 ? -g.b_row : g.b_row) * int64_t(sizeof(T));
+    pack_b = g.b_col != 1 || (!by_panel && rows >= 128 && span > kSpanBytes);
+    // A with contiguous rows is read in place unless its rows evict each other, with contiguous columns unless a tile's
+    // column of cache lines is too long for the first-level cache.
+    const bool evicts = aliases<T>(g.a_col == 1 ? g.a_row : g.a_col);
+    copy_a = g.a_col == 1 && evicts && panels >= 3 && rows > 4;
+    pack_a = g.a_col != 1 && panels >= 3 && (g.a_row != 1 || evicts || chunk > 192);
+    pitch_a = copy_a ? round_up(chunk, 16) + 16 : chunk;
+    const int64_t tile_rows = evicts && !copy_a && !pack_a && kMaxRows > 8 ? 8 : kMaxRows;
+    row_tiles = ceil_div(rows, min64(tile_rows, rows));
+  }
+  int64_t row(int64_t t) const { return cut(rows, row_tiles, t); }
+  int64_t panel_columns(int64_t q) const { return min64(width, columns - q * width); }
+};
+
+/// One task at one chunk of K: the operands from its first element on, and where its tiles go.
+template <class T>
+struct Slice {
+  const Plan<T>& plan;
+  const GemmArgs<T>& g;
+  const T *A, *B;
+  T* C;
+  int64_t c_row, kc;
+  const T* bias;
+  TileEnd<T> end;
+
+  bool packs(int64_t q) const { return plan.pack_b || plan.panel_columns(q) % kLanes<T> != 0; }
+  /// Panel q of B packed to `out`.
+  void pack(T* out, int64_t q) const {
+    const int64_t n = plan.panel_columns(q);
+    pack_panel(out, round_up(n, kLanes<T>), B + q * plan.width * g.b_col, g.b_row, g.b_col, kc, n);
+  }
+  /// Row tiles [t0, t1) of A packed one after the other to `out`.
+  void pack_rows_of(T* out, int64_t t0, int64_t t1) const {
+    for (int64_t t = t0; t < t1; ++t) {
+      const int64_t m = plan.row(t), mr = plan.row(t + 1) - m;
+      const T* const a = A + m * g.a_row;
+      T* const to = out + (m - plan.row(t0)) * plan.pitch_a;
+      if (plan.copy_a)
+        copy_rows(to, plan.pitch_a, a, g.a_row, kc, mr);
+      else
+        pack_rows(to, a, g.a_row, g.a_col, kc, mr);
+    }
+  }
+  /// Tile t of the rows (packed_a: packed from row tile t0 on, or null) with panel q (packed_b, or null).
+  void run(int64_t t, const T* packed_a, int64_t t0, int64_t q, const T* packed_b) {
+    const int64_t m = plan.row(t), mr = plan.row(t + 1) - m, n = plan.panel_columns(q);
+    const int64_t w = round_up(n, kLanes<T>), n0 = q * plan.width;
+    const T* a = A + m * g.a_row;
+    int64_t a_row = g.a_row, a_col = g.a_col;
+    if (packed_a) {
+      a = packed_a + (m - plan.row(t0)) * plan.pitch_a;
+      a_row = plan.copy_a ? plan.pitch_a : 1;
+      a_col = plan.copy_a ? 1 : mr;
+    }
+    end.bias = bias ? bias + n0 : nullptr;
+    tile_for<T>(static_cast<int>(mr), static_cast<int>(w / kLanes<T>))(
+        kc, a, a_row, a_col, packed_b ? packed_b : B + n0, packed_b ? w : g.b_row, C + m * c_row + n0, c_row,
+        static_cast<int>(n), end);
+  }
+};
+
 template <class T>
 void block(const GemmArgs<T>& g, const T* A, const T* B, const Part<T>& p) {
-  constexpr int64_t L = Vec<T>::L;
-  const int64_t rows = p.m1 - p.m0, columns = p.n1 - p.n0;
-  const int64_t chunk = ceil_div(g.K, gemm_chunks(g.K)), kc_max = max64(chunk, 1);
-  const int64_t vecs = rows <= kWideRows ? kWideVecs : 2, width = vecs * L;
-  const int64_t panels = ceil_div(columns, width);
+  const Plan<T> plan(g, p.m1 - p.m0, p.n1 - p.n0);
+  const int64_t size = sizeof(T);
+  const bool packs_a = plan.copy_a || plan.pack_a;
+  // How many panels of B and row tiles of A are packed at a time.
+  int64_t b_panels = 1, a_tiles = plan.row_tiles;
+  if (!plan.by_panel) {
+    if (plan.pack_b) b_panels = max64(1, min64(plan.panels, kBlockBytesB / (plan.chunk * plan.width * size)));
+    b_panels = ceil_div(plan.panels, ceil_div(plan.panels, b_panels));
+    a_tiles = plan.copy_a ? 1 : max64(1, min64(plan.row_tiles, kBlockBytesA / (plan.pitch_a * kMaxRows * size)));
+  }
+  const int64_t b_bytes = round_up(b_panels * plan.chunk * plan.width * size, 64) + 64;
+  const int64_t a_bytes = packs_a ? (a_tiles * kMaxRows + 1) * plan.pitch_a * size : 0;
+  char* const scratch = static_cast<char*>(detail::gemm_scratch(detail::GemmScratch::local, b_bytes + a_bytes));
+  T* const packed_b = reinterpret_cast<T*>(scratch);
+  T* const packed_a = packs_a ? reinterpret_cast<T*>(scratch + b_bytes) : nullptr;
 
-  // B is packed when it is transposed, and in place otherwise unless enough row tiles read it again: a copy costs about
-  // as much as one row of multiply-adds, and saves the TLB and cache misses of a long pitch.
-  const bool pack_b = g.b_col != 1 || (rows >= (aliases<T>(g.b_row) ? 12 : 64) && kc_max >= 96);
-  // A row-major is in place unless its rows evict each other; column-major likewise while a tile's lines stay in the
-  // first-level cache.
-  const bool alias_a = aliases<T>(g.a_col == 1 ? g.a_row : g.a_col);
-  const bool copy_a = g.a_col == 1 && alias_a && panels >= 3 && rows > 4;
-  const bool pack_a = g.a_col != 1 && panels >= 3 && (g.a_row != 1 || alias_a || kc_max > 192);
-  const int64_t tile_rows = alias_a && !copy_a && !pack_a && kMaxRows > 8 ? 8 : kMaxRows;
-
-  const int64_t block_panels =
-      pack_b ? max64(1, min64(panels, kBlockBytesB / (kc_max * width * int64_t(sizeof(T))))) : panels;
-  const int64_t column_blocks = ceil_div(panels, block_panels);
-  const int64_t row_tiles = ceil_div(rows, min64(tile_rows, rows));
-  const int64_t pitch_a = copy_a ? round_up(kc_max, 16) + 16 : kc_max;  // row to row, or k major with the tile's rows
-  const int64_t block_tiles = max64(1, min64(row_tiles, kBlockBytesA / (pitch_a * tile_rows * int64_t(sizeof(T)))));
-
-  const int64_t b_elements = pack_b            ? kc_max * width * ceil_div(panels, column_blocks)
-                             : columns % width ? kc_max * width
-                                               : 0;
-  const int64_t b_bytes = round_up(b_elements * int64_t(sizeof(T)), 64) + 64;
-  const int64_t a_elements = copy_a || pack_a ? (block_tiles * kMaxRows + 1) * pitch_a : 0;
-  T* const packed_b =
-      static_cast<T*>(detail::gemm_scratch(detail::GemmScratch::local, b_bytes + a_elements * int64_t(sizeof(T))));
-  T* const packed_a = packed_b + b_bytes / int64_t(sizeof(T));
-
-  for (int64_t cb = 0; cb < column_blocks; ++cb) {
-    const int64_t panel0 = cut(panels, column_blocks, cb), panel1 = cut(panels, column_blocks, cb + 1);
+  const int64_t group = plan.by_panel ? plan.panels : plan.pack_b ? b_panels : plan.panels;
+  for (int64_t q0 = 0; q0 < plan.panels; q0 += group) {
+    const int64_t q1 = min64(q0 + group, plan.panels);
     for (int64_t c = p.c0; c < p.c1; ++c) {
-      const int64_t k0 = c * chunk, kc = min64(chunk, g.K - k0);
-      const T* const Bk = B + k0 * g.b_row + p.n0 * g.b_col;
-      for (int64_t q = pack_b ? panel0 : panel1 - 1; q < panel1; ++q) {
-        const int64_t n = min64(width, columns - q * width), w = round_up(n, L);
-        if (pack_b || n < w)
-          pack_panel(packed_b + (pack_b ? (q - panel0) * kc * width : 0), w, Bk + q * width * g.b_col, g.b_row, g.b_col,
-                     kc, n);
-      }
-      const bool last = c + 1 == p.c1;
-      TileEnd<T> end{c > p.c0 || p.add, nullptr, last && p.finish ? g.act : Activation::none};
-      const bool bias = last && p.finish && g.bias;
-
-      for (int64_t t0 = 0; t0 < row_tiles; t0 += block_tiles) {
-        const int64_t t1 = min64(t0 + block_tiles, row_tiles), first = cut(rows, row_tiles, t0);
-        for (int64_t t = t0; t < t1; ++t) {
-          const int64_t m = cut(rows, row_tiles, t), mr = cut(rows, row_tiles, t + 1) - m;
-          const T* a = A + (p.m0 + m) * g.a_row + k0 * g.a_col;
-          int64_t a_row = g.a_row, a_col = g.a_col;
-          if (copy_a) {
-            copy_rows(packed_a, pitch_a, a, a_row, kc, mr);
-            a = packed_a, a_row = pitch_a;
-          } else if (pack_a) {
-            if (t == t0)
-              for (int64_t s = t0; s < t1; ++s) {
-                const int64_t ms = cut(rows, row_tiles, s), rs = cut(rows, row_tiles, s + 1) - ms;
-                pack_rows(packed_a + (ms - first) * kc, A + (p.m0 + ms) * g.a_row + k0 * g.a_col, g.a_row, g.a_col, kc,
-                          rs);
-              }
-            a = packed_a + (m - first) * kc, a_row = 1, a_col = mr;
-          }
-          for (int64_t q = panel0; q < panel1; ++q) {
-            const int64_t n = min64(width, columns - q * width), w = round_up(n, L);
-            const bool packed = pack_b || n < w;
-            const T* b = packed ? packed_b + (pack_b ? (q - panel0) * kc * width : 0) : Bk + q * width;
-            if (bias) end.bias = g.bias + p.n0 + q * width;
-            tile_for<T>(static_cast<int>(mr), static_cast<int>(w / L))(kc, a, a_row, a_col, b, packed ? w : g.b_row,
-                                                                       p.C + m * p.c_row + q * width, p.c_row,
-                                                                       static_cast<int>(n), end);
-          }
+      const int64_t k0 = c * plan.chunk;
+      const bool finish = p.finish && c + 1 == p.c1;
+      Slice<T> s{plan,
+                 g,
+                 A + p.m0 * g.a_row + k0 * g.a_col,
+                 B + p.n0 * g.b_col + k0 * g.b_row,
+                 p.C,
+                 p.c_row,
+                 min64(plan.chunk, g.K - k0),
+                 finish && g.bias ? g.bias + p.n0 : nullptr,
+                 {c > p.c0 || p.add, nullptr, finish ? g.act : Activation::none}};
+      if (plan.by_panel) {
+        if (packs_a) s.pack_rows_of(packed_a, 0, plan.row_tiles);
+        for (int64_t q = q0; q < q1; ++q) {
+          const T* b = nullptr;
+          if (s.packs(q)) s.pack(packed_b, q), b = packed_b;
+          for (int64_t t = 0; t < plan.row_tiles; ++t) s.run(t, packed_a, 0, q, b);
         }
+        continue;
+      }
+      const int64_t step = s.kc * plan.width;
+      for (int64_t q = q0; q < q1; ++q)
+        if (s.packs(q)) s.pack(packed_b + (plan.pack_b ? (q - q0) * step : 0), q);
+      for (int64_t t0 = 0; t0 < plan.row_tiles; t0 += a_tiles) {
+        const int64_t t1 = min64(t0 + a_tiles, plan.row_tiles);
+        if (packs_a) s.pack_rows_of(packed_a, t0, t1);
+        for (int64_t t = t0; t < t1; ++t)
+          for (int64_t q = q0; q < q1; ++q)
+            s.run(t, packed_a, t0, q, s.packs(q) ? packed_b + (plan.pack_b ? (q - q0) * step : 0) : nullptr);
       }
     }
   }
@@ -159,7 +218,7 @@ void gemm(const GemmArgs<T>& args) {
 
   // The grid: columns first (their panels of B are then packed once), rows where columns do not suffice. The bits do
   // not depend on it, so it may follow the number of threads.
-  constexpr int64_t L = Vec<T>::L;
+  constexpr int64_t L = kLanes<T>;
   const int64_t strips_n = ceil_div(g.N, 2 * L), strips_m = ceil_div(g.M, 8);
   const int64_t wanted = max64(1, threads / g.batch);
   int64_t tn = 1, tm = 1;

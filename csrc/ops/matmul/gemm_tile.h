@@ -8,8 +8,8 @@
 // Every loop over accumulators is unrolled by pragma: one that is not puts them in memory, at a quarter of the speed.
 #pragma once
 
+#include "kernels/simd.h"
 #include "ops/matmul/gemm.h"
-#include "ops/matmul/gemm_vec.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -41,23 +41,23 @@ using TileFn = void(int64_t k, const T* A, int64_t a_row, int64_t a_col, const T
 template <class T, int MR, int NV>
 __attribute__((noinline)) void tile(int64_t k, const T* A, int64_t a_row, int64_t a_col, const T* B, int64_t b_row,
                                     T* C, int64_t c_row, int n, const TileEnd<T>& end) {
-  constexpr int L = Vec<T>::L;
+  constexpr int L = kLanes<T>;
   constexpr int G = (MR + 2) / 3;  // three rows share a base register: its own, + a_row, + 2 a_row
-  V<T> acc[MR][NV];
+  Vec<T> acc[MR][NV];
 #pragma GCC unroll 14
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) acc[i][j] = V<T>{};
+    for (int j = 0; j < NV; ++j) acc[i][j] = Vec<T>{};
   const T* a[G];
 #pragma GCC unroll 14
   for (int g = 0; g < G; ++g) a[g] = A + 3 * g * a_row;
   for (; k > 0; --k) {
-    V<T> b[NV];
+    Vec<T> b[NV];
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) b[j] = load(B + j * L);
 #pragma GCC unroll 14
     for (int i = 0; i < MR; ++i) {
-      const V<T> ai = splat(a[i / 3][(i % 3) * a_row]);
+      const Vec<T> ai = splat<Vec<T>>(a[i / 3][(i % 3) * a_row]);
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) acc[i][j] = fma(ai, b[j], acc[i][j]);
     }
@@ -76,7 +76,7 @@ __attribute__((noinline)) void tile(int64_t k, const T* A, int64_t a_row, int64_
   if (end.bias) {
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) {
-      const V<T> bias = j + 1 < NV ? load(end.bias + j * L) : load_n(end.bias + j * L, last);
+      const Vec<T> bias = j + 1 < NV ? load(end.bias + j * L) : load_n(end.bias + j * L, last);
 #pragma GCC unroll 14
       for (int i = 0; i < MR; ++i) acc[i][j] = acc[i][j] + bias;
     }
@@ -85,7 +85,7 @@ __attribute__((noinline)) void tile(int64_t k, const T* A, int64_t a_row, int64_
 #pragma GCC unroll 14
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] < V<T>{} ? V<T>{} : acc[i][j];  // keeps NaN
+      for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] < Vec<T>{} ? Vec<T>{} : acc[i][j];  // keeps NaN
   }
 #pragma GCC unroll 14
   for (int i = 0; i < MR; ++i) {

@@ -1,8 +1,73 @@
+#include <optional>
+#include <string>
+
 #include "ops/matmul/matmul.h"
 #include "python/bind.h"
 
 namespace fastnn {
+namespace {
 
-void bind_matmul(Binder& b) { b.both("matmul", &matmul, "x"_a, "other"_a, "Matrix product."); }
+Activation activation_named(const std::optional<std::string>& name) {
+  if (!name) return Activation::none;
+  if (*name == "relu") return Activation::relu;
+  throw ValueError(str("linear: expected activation None or 'relu', got '", *name, "'"));
+}
+
+}  // namespace
+
+void bind_matmul(Binder& b) {
+  b.both("matmul", &matmul, "x"_a, "other"_a, R"doc(
+Matrix product over the last two axes.
+
+Parameters
+----------
+x : Tensor [..., M, K] or [K]
+other : Tensor [..., K, N] or [K]
+    Leading axes broadcast; no operand is copied for it. A 1-d operand counts as one row (left) or one column (right),
+    and that axis is missing in the result. Both float32 or both float64.
+
+Returns
+-------
+Tensor [..., M, N]
+    Each element is summed in an order that depends on K alone, so it has the same bits in any batch, for any strides
+    and on any number of threads.
+
+Raises
+------
+ValueError
+    If the inner sizes differ, the leading axes do not broadcast, or an operand has no axis.
+TypeError
+    If the operands are not both float32 or both float64.
+)doc");
+  b.function(
+      "linear",
+      [](const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+         const std::optional<std::string>& activation) {
+        return linear(x, weight, bias ? *bias : Tensor(), activation_named(activation));
+      },
+      "x"_a, "weight"_a, "bias"_a = py::none(), "activation"_a = py::none(), R"doc(
+Affine map ``activation(x @ weight + bias)`` in one pass.
+
+Parameters
+----------
+x : Tensor [..., in]
+weight : Tensor [in, out]
+    The input dimension comes first; PyTorch keeps the transpose.
+bias : Tensor [out], optional
+activation : {None, 'relu'}, optional
+    Applied while the result is still in registers.
+
+Returns
+-------
+Tensor [..., out]
+
+Raises
+------
+ValueError
+    If the shapes do not fit or the activation is unknown.
+TypeError
+    If the tensors are not all float32 or all float64.
+)doc");
+}
 
 }  // namespace fastnn
