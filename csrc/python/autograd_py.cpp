@@ -54,13 +54,16 @@ struct PythonNode : Node {
     py::object result = py::handle(cls->object).attr("backward")(*args);
     py::tuple grads = py::isinstance<py::tuple>(result) || py::isinstance<py::list>(result) ? py::tuple(result)
                                                                                             : py::make_tuple(result);
+    const auto wrong_count = [&] {
+      return RuntimeError(
+          str(label, ": backward returned ", grads.size(), " gradients for ", edges.size(), " arguments"));
+    };
+    if (grads.size() < edges.size()) throw wrong_count();
     std::vector<Tensor> dx(edges.size());
     for (size_t i = 0; i < grads.size(); ++i) {
       const py::handle g = grads[i];
       if (g.is_none()) continue;
-      if (i >= edges.size())
-        throw RuntimeError(
-            str(label, ": backward returned ", grads.size(), " gradients for ", edges.size(), " arguments"));
+      if (i >= edges.size()) throw wrong_count();
       if (!is_tensor(g.ptr()))
         throw TypeError(str(label, ": backward must return tensors or None, got ", Py_TYPE(g.ptr())->tp_name));
       dx[i] = unwrap(g.ptr()).detach();
