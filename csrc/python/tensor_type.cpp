@@ -143,8 +143,10 @@ PyObject* tensor_int(PyObject* o) {
 PyObject* tensor_index(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Tensor& x = unwrap(o);
-    if (x.is_floating())
-      throw TypeError(str("only an integer tensor with one element can be an index, got dtype ", x.dtype()));
+    // TypeError in both cases: callers such as bytes() then go on to the buffer protocol.
+    if (x.is_floating() || x.numel() != 1)
+      throw TypeError(str("only an integer tensor with one element can be an index, got dtype ", x.dtype(),
+                          " and shape ", x.shape()));
     return PyLong_FromLongLong(item(x).i);
   });
 }
