@@ -7,6 +7,7 @@
 #include "ops/elementwise/elementwise.h"
 #include "ops/matmul/matmul.h"
 #include "ops/view/view.h"
+#include "python/indexing.h"
 
 namespace fastnn {
 namespace {
@@ -336,6 +337,8 @@ PyType_Slot slots[] = {
     {Py_nb_int, reinterpret_cast<void*>(tensor_int)},
     {Py_nb_index, reinterpret_cast<void*>(tensor_index)},
     {Py_mp_length, reinterpret_cast<void*>(tensor_length)},
+    {Py_mp_subscript, reinterpret_cast<void*>(tensor_getitem)},
+    {Py_mp_ass_subscript, reinterpret_cast<void*>(tensor_setitem)},
     {Py_bf_getbuffer, reinterpret_cast<void*>(tensor_getbuffer)},
     {Py_bf_releasebuffer, reinterpret_cast<void*>(tensor_releasebuffer)},
     {0, nullptr}};

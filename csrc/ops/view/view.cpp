@@ -129,17 +129,15 @@ struct Window {
   }
 };
 
-// Applies `change` to the window of x and to that of a row-major tensor of the same shape.
-template <class F>
-Tensor window(const Tensor& x, const F& change) {
+}  // namespace
+
+Tensor window(const Tensor& x, const WindowChange& change) {
   Dims shape = x.shape(), strides = x.strides(), dense_shape = x.shape(), dense = contiguous_strides(x.shape());
   int64_t offset = x.impl()->offset, dense_offset = 0;
   change(shape, strides, offset);
   change(dense_shape, dense, dense_offset);
   return apply<Window>(x, shape, strides, offset, dense_shape, dense, dense_offset);
 }
-
-}  // namespace
 
 Tensor reshape(const Tensor& x, const Dims& wanted) {
   const Dims shape = resolve_shape("reshape", x, wanted);

@@ -1,6 +1,8 @@
 #pragma once
 // Views: another window on the same memory. dx is dy seen through the inverse window.
 
+#include <functional>
+
 #include "core/tensor.h"
 
 namespace fastnn {
@@ -22,6 +24,10 @@ Tensor select(const Tensor& x, int64_t axis, int64_t index);
 Tensor slice(const Tensor& x, int64_t axis, int64_t start, int64_t length, int64_t step);
 /// Reversed along `axes`, as a view with negative strides.
 Tensor flip_view(const Tensor& x, const Dims& axes);
+/// Any window that shows each element of x at most once. `change` turns x's shape, strides and offset into the
+/// window's; it is also called with those of a row-major tensor of the same shape, for the gradient.
+using WindowChange = std::function<void(Dims& shape, Dims& strides, int64_t& offset)>;
+Tensor window(const Tensor& x, const WindowChange& change);
 /// The diagonal of the two axes, appended as the last axis.
 Tensor diagonal(const Tensor& x, int64_t offset, int64_t axis0, int64_t axis1);
 

@@ -1,0 +1,310 @@
+#include "ops/index/index.h"
+
+#include <climits>
+
+#include "autograd/op.h"
+#include "ops/elementwise/elementwise.h"
+#include "ops/reduce/reduce.h"
+#include "ops/view/view.h"
+#include "runtime/launch.h"
+
+namespace fastnn {
+namespace {
+
+bool neighbours(const Dims& axes) {
+  for (int i = 1; i < axes.size(); ++i)
+    if (axes[i] != axes[i - 1] + 1) return false;
+  return true;
+}
+
+// The axes of x that are not indexed, before (0) and after (1) the place of the index block.
+void rest_of(int64_t rank, const Dims& axes, Dims out[2]) {
+  const int64_t at = neighbours(axes) ? axes[0] : 0;
+  for (int64_t i = 0, k = 0; i < rank; ++i)
+    if (k < axes.size() && axes[k] == i)
+      ++k;
+    else
+      out[i >= at].push_back(i);
+}
+
+Dims block_shape(const std::vector<Tensor>& indices) {
+  Dims shape;
+  for (const Tensor& i : indices) shape = broadcast_shapes("index", shape, i.shape());
+  return shape;
+}
+
+// One int64 number of elements per position of the index block; IndexError before anything is done with them.
+Tensor offsets_of(const char* op, const std::vector<Tensor>& indices, const Dims& axes, const Dims& shape,
+                  const Dims& strides) {
+  const Dims block = block_shape(indices);
+  Tensor offsets = empty({numel_of(block)}, DType::int64);
+  const int64_t n = offsets.numel();
+  std::vector<int64_t> bad((n + kIndexGrain - 1) / kIndexGrain, -1);
+  for (size_t k = 0; k < indices.size(); ++k) {
+    const Tensor& given = indices[k];
+    const Tensor i = given.shape() == block ? given : contiguous(expand(given, block));
+    const int64_t size = shape[axes[k]];
+    launch(kernels::index_offsets, offsets.data<int64_t>(), bad.data(), i.data<int64_t>(), n, size, strides[axes[k]],
+           k > 0);
+    for (int64_t at : bad)
+      if (at >= 0)
+        throw IndexError(
+            str(op, ": index ", i.data<int64_t>()[at], " is out of bounds for axis ", axes[k], " with size ", size));
+  }
+  return offsets;
+}
+
+// Adds an axis to a group, merged with the one before where both tensors step evenly over the two.
+void add_axis(IndexLoop& loop, int group, int64_t size, int64_t x_stride, int64_t y_stride) {
+  if (size == 1) return;
+  int32_t& r = loop.rank[group];
+  if (r > 0 && loop.x_strides[group][r - 1] == size * x_stride && loop.y_strides[group][r - 1] == size * y_stride) {
+    loop.shape[group][r - 1] *= size;
+    --r;
+  } else {
+    loop.shape[group][r] = size;
+  }
+  loop.x_strides[group][r] = x_stride;
+  loop.y_strides[group][r] = y_stride;
+  ++r;
+}
+
+// The stride of the axes [first, first + rank) of y as one axis; false where they do not step evenly.
+bool block_step(const Tensor& y, int64_t first, int64_t rank, int64_t& step) {
+  int64_t run = 1;
+  step = 0;
+  bool open = false;
+  for (int64_t i = first + rank - 1; i >= first; --i) {
+    if (y.shape()[i] == 1) continue;
+    if (open && y.strides()[i] != step * run) return false;
+    if (!open) step = y.strides()[i];
+    open = true;
+    run *= y.shape()[i];
+  }
+  return true;
+}
+
+// x: the indexed tensor's shape and strides; y: a tensor of the result's shape whose index block steps evenly.
+IndexLoop make_loop(const Dims& shape, const Dims& strides, const Dims& axes, const Tensor& y, int64_t block_rank) {
+  IndexLoop loop{};
+  Dims rest[2];
+  rest_of(shape.size(), axes, rest);
+  const int64_t first = rest[0].size();
+  block_step(y, first, block_rank, loop.y_step);
+  loop.n = 1;
+  for (int64_t i = first; i < first + block_rank; ++i) loop.n *= y.shape()[i];
+  for (int g = 0; g < 2; ++g)
+    for (int i = 0; i < rest[g].size(); ++i) {
+      const int64_t axis = rest[g][i];
+      add_axis(loop, g, shape[axis], strides[axis], y.strides()[g == 0 ? i : first + block_rank + i]);
+    }
+  return loop;
+}
+
+// y = x[indices], no history.
+Tensor get(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes) {
+  const Tensor offsets = offsets_of(op, indices, axes, x.shape(), x.strides());
+  Tensor y = empty(index_shape(x, indices, axes), x.dtype());
+  const IndexLoop loop = make_loop(x.shape(), x.strides(), axes, y, block_shape(indices).size());
+  if (y.numel()) launch(kernels::index_get, y.raw(), x.raw(), offsets.data<int64_t>(), x.itemsize(), loop);
+  return y;
+}
+
+// x[indices] = or += value, no history; value has x's dtype and broadcasts to the indexed shape.
+void put(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes, const Tensor& value,
+         bool accumulate) {
+  const Tensor offsets = offsets_of(op, indices, axes, x.shape(), x.strides());
+  const Dims shape = index_shape(x, indices, axes);
+  Tensor y = value.shape() == shape ? value : expand(value, shape);
+  if (y.numel() == 0) return;
+  Dims rest[2];
+  rest_of(x.dim(), axes, rest);
+  const int block_rank = block_shape(indices).size();
+  int64_t step;
+  if (!block_step(y, rest[0].size(), block_rank, step) || may_share_memory(x, y)) y = clone(y);
+  const IndexLoop loop = make_loop(x.shape(), x.strides(), axes, y, block_rank);
+  if (accumulate)
+    launch(kernels::index_accumulate, x.raw(), y.raw(), offsets.data<int64_t>(), static_cast<int>(x.dtype()), loop);
+  else
+    launch(kernels::index_set, x.raw(), y.raw(), offsets.data<int64_t>(), x.itemsize(), loop);
+}
+
+Tensor zeros_of(const Dims& shape, DType dtype) {
+  Tensor z = empty(shape, dtype);
+  fill_into(z, Scalar(0));
+  return z;
+}
+
+void keep_all(Saved& saved, const std::vector<Tensor>& list) {
+  for (const Tensor& t : list) saved.keep(t);
+}
+std::vector<Tensor> kept(const Saved& saved) {
+  std::vector<Tensor> list;
+  for (size_t i = 0; i < saved.size(); ++i) list.push_back(saved[i]);
+  return list;
+}
+
+struct Index {
+  static constexpr const char* name = "index";
+  Dims from, axes;
+  void check(const Tensor& x, const std::vector<Tensor>&, const Dims& a) { from = x.shape(), axes = a; }
+  Tensor forward(Saved& saved, const Tensor& x, const std::vector<Tensor>& indices, const Dims&) {
+    keep_all(saved, indices);
+    return get(name, x, indices, axes);
+  }
+  void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
+    dx[0] = zeros_of(from, dy[0].dtype());
+    put(name, dx[0], kept(saved), axes, dy[0], true);
+  }
+};
+
+// Writes into the memory of x; what it returns is x's memory with the new history.
+struct IndexPut {
+  static constexpr const char* name = "index_put";
+  Dims axes, value_shape;
+  bool accumulate = false;
+  void check(const Tensor&, const Tensor& value, const char*, const std::vector<Tensor>&, const Dims& a, bool add) {
+    axes = a, value_shape = value.shape(), accumulate = add;
+  }
+  Tensor forward(Saved& saved, const Tensor& x, const Tensor& value, const char* op, const std::vector<Tensor>& indices,
+                 const Dims&, bool) {
+    keep_all(saved, indices);
+    put(op, x, indices, axes, value, accumulate);
+    return x.detach();
+  }
+  void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
+    const std::vector<Tensor> indices = kept(saved);
+    if (dx.needs(1)) {
+      Tensor dv = get(name, dy[0], indices, axes);
+      if (!accumulate) keep_last(dv, dy[0], indices);
+      dx[1] = sum_to(dv, value_shape);
+    }
+    if (!dx.needs(0)) return;
+    dx[0] = dy[0];
+    if (accumulate) return;
+    dx[0] = clone(dy[0]);
+    put(name, dx[0], indices, axes, scalar_tensor(Scalar(0), dy[0].dtype()), false);
+  }
+  // Of values written to one element only the last is in x: the other ones have no gradient.
+  void keep_last(const Tensor& dv, const Tensor& x, const std::vector<Tensor>& indices) const {
+    Dims shape, all;
+    for (int i = 0; i < axes.size(); ++i) shape.push_back(x.shape()[axes[i]]), all.push_back(i);
+    const Tensor offsets = offsets_of(name, indices, all, shape, contiguous_strides(shape));
+    if (dv.numel() == 0) return;
+    const Tensor owner = empty({numel_of(shape)}, DType::int64);
+    Dims rest[2];
+    rest_of(x.dim(), axes, rest);
+    int64_t before = 1, after = 1;
+    for (int64_t a : rest[0]) before *= x.shape()[a];
+    for (int64_t a : rest[1]) after *= x.shape()[a];
+    launch(kernels::index_drop_overwritten, dv.raw(), owner.data<int64_t>(), offsets.data<int64_t>(), offsets.numel(),
+           before, after * dv.itemsize());
+  }
+};
+
+struct Assign {
+  static constexpr const char* name = "assign";
+  Dims value_shape;
+  void check(const Tensor&, const Tensor& value) { value_shape = value.shape(); }
+  Tensor forward(Saved&, const Tensor& x, const Tensor& value) {
+    copy_into(x, value);
+    return x.detach();
+  }
+  void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
+    if (dx.needs(1)) dx[1] = sum_to(dy[0], value_shape);
+  }
+};
+
+// Leading axes of size 1 that x does not have, as NumPy allows them in an assignment.
+Tensor drop_leading(const Tensor& value, int64_t rank) {
+  Dims shape = value.shape();
+  while (shape.size() > rank && shape[0] == 1) shape.erase(0);
+  return shape == value.shape() ? value : reshape(value, shape);
+}
+
+}  // namespace
+
+Dims index_shape(const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes) {
+  Dims rest[2], shape;
+  rest_of(x.dim(), axes, rest);
+  for (int64_t a : rest[0]) shape.push_back(x.shape()[a]);
+  for (int64_t n : block_shape(indices)) shape.push_back(n);
+  for (int64_t a : rest[1]) shape.push_back(x.shape()[a]);
+  return shape;
+}
+
+Tensor index(const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes) {
+  return apply<Index>(x, indices, axes);
+}
+
+void index_put(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes,
+               const Tensor& value, bool accumulate) {
+  const Dims shape = index_shape(x, indices, axes);
+  const Tensor v = drop_leading(to(value, x.dtype()), shape.size());
+  if (broadcast_shapes(op, shape, v.shape()) != shape)
+    throw ValueError(str(op, ": a value of shape ", value.shape(), " does not broadcast to ", shape));
+  begin_inplace(op, x);
+  end_inplace(x, apply<IndexPut>(x, v, op, indices, axes, accumulate));
+}
+
+void assign(const char* op, const Tensor& x, const Tensor& value) {
+  // x[i] += v assigns the window to itself: its memory and history are already what they should be.
+  if (x.impl()->storage == value.impl()->storage && x.dtype() == value.dtype() && x.shape() == value.shape() &&
+      x.strides() == value.strides() && x.impl()->offset == value.impl()->offset)
+    return;
+  Tensor v = drop_leading(value, x.dim());
+  if (broadcast_shapes(op, x.shape(), v.shape()) != x.shape())
+    throw ValueError(str(op, ": a value of shape ", value.shape(), " does not broadcast to ", x.shape()));
+  begin_inplace(op, x);
+  if (may_share_memory(x, v)) v = clone(v);
+  end_inplace(x, apply<Assign>(x, to(v, x.dtype())));
+}
+
+std::vector<Tensor> nonzero_indices(const Tensor& given) {
+  const Tensor x = contiguous(given.detach());
+  const int64_t n = x.numel();
+  std::vector<int64_t> start((n + kIndexGrain - 1) / kIndexGrain);
+  launch(kernels::nonzero_count, start.data(), x.raw(), static_cast<int>(x.dtype()), n);
+  int64_t total = 0;
+  for (int64_t& s : start) {
+    const int64_t found = s;
+    s = total;
+    total += found;
+  }
+  const Tensor flat = empty({total}, DType::int64);
+  launch(kernels::nonzero_fill, flat.data<int64_t>(), start.data(), x.raw(), static_cast<int>(x.dtype()), n);
+  if (x.dim() == 1) return {flat};
+  std::vector<Tensor> out;
+  for (int i = 0; i < x.dim(); ++i) {
+    out.push_back(empty({total}, DType::int64));
+    if (total)
+      launch(kernels::unravel_axis, out[i].data<int64_t>(), flat.data<int64_t>(), total,
+             contiguous_strides(x.shape())[i], x.shape()[i]);
+  }
+  return out;
+}
+
+Tensor number_as(const char* op, Scalar v, DType dtype) {
+  if (dtype == DType::uint8 || dtype == DType::int32) {
+    const int64_t i = v.to_int64(), low = dtype == DType::uint8 ? 0 : INT32_MIN,
+                  high = dtype == DType::uint8 ? 255 : INT32_MAX;
+    if (i < low || i > high) throw OverflowError(str(op, ": the number ", i, " does not fit ", dtype));
+  }
+  return scalar_tensor(v, dtype);
+}
+
+Tensor as_index(const char* op, const Tensor& i) {
+  if (!is_integral(i.dtype())) throw TypeError(str(op, ": expected an index of an integer dtype, got ", i.dtype()));
+  return contiguous(to(i, DType::int64)).detach();
+}
+
+void check_indices(const char* op, const Tensor& i, int64_t axis, int64_t size, bool wrap) {
+  std::vector<int64_t> bad((i.numel() + kIndexGrain - 1) / kIndexGrain, -1);
+  launch(kernels::index_check, bad.data(), i.data<int64_t>(), i.numel(), wrap ? -size : 0, size);
+  for (int64_t at : bad)
+    if (at >= 0)
+      throw IndexError(
+          str(op, ": index ", i.data<int64_t>()[at], " is out of bounds for axis ", axis, " with size ", size));
+}
+
+}  // namespace fastnn
