@@ -138,7 +138,7 @@ def test_dtypes(dtype):
 
 
 def test_integer_beside_separated_tensors_follows_torch():
-    # NumPy counts the integer among the separated index arrays and moves their block to the front; PyTorch selects first.
+    # NumPy counts the integer among the separated index arrays and moves their block to the front.
     a = array((3, 4, 5))
     expected = torch.tensor(a)[0, :, [1, 4]].numpy()
     np.testing.assert_array_equal(fastnn.from_numpy(a)[0, :, [1, 4]].numpy(), expected)
