@@ -175,7 +175,7 @@ def test_pointwise_gradcheck(name):
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
 def test_same_bits_on_any_number_of_threads(isa):
-    found = fastnn.isa()
+    found, before = fastnn.isa(), fastnn.get_num_threads()
     try:
         try:
             fastnn.set_isa(isa)
@@ -193,7 +193,7 @@ def test_same_bits_on_any_number_of_threads(isa):
         assert len(seen) == 1
     finally:
         fastnn.set_isa(found)
-        fastnn.set_num_threads(2)
+        fastnn.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ PhiloxState next_random() {
   return s;
 }
 
+RandomState next_random_state() { return std::make_shared<const PhiloxState>(next_random()); }
+
 PhiloxState get_rng_state() {
   std::lock_guard<std::mutex> lock(mutex);
   return state;

@@ -3,6 +3,7 @@
 // same on every instruction set, thread count and device, and after every resume. (Salmon et al., SC 2011.)
 
 #include <cstdint>
+#include <memory>
 
 namespace fastnn {
 
@@ -37,6 +38,10 @@ inline void philox4x32(uint64_t key, uint64_t counter_low, uint64_t counter_high
 void manual_seed(uint64_t seed);
 /// The state of the next draw, which then belongs to the caller: every draw gets an offset of its own.
 PhiloxState next_random();
+/// The same, in memory that stays where it is: kernels take `random.get()`, and an operation that draws again in its
+/// backward (dropout) keeps it.
+using RandomState = std::shared_ptr<const PhiloxState>;
+RandomState next_random_state();
 PhiloxState get_rng_state();
 void set_rng_state(PhiloxState state);
 

@@ -13,4 +13,10 @@ inline void launch(const Kernel<void(P...)>& kernel, A&&... args) {
   kernel.by_isa[detail::isa_index](static_cast<P>(std::forward<A>(args))...);
 }
 
+/// The same door for work that has no kernel per ISA: validation of indices, a value written by hand.
+template <class... P, class... A>
+inline void launch_host(void (*fn)(P...), A&&... args) {
+  fn(static_cast<P>(std::forward<A>(args))...);
+}
+
 }  // namespace fastnn

@@ -16,12 +16,17 @@ Dims without_last(const Dims& shape) {
   return s;
 }
 
+void check_labels(const char* op, const int64_t* y, int64_t rows, int64_t classes, int64_t ignore_index) {
+  for (int64_t r = 0; r < rows; ++r)
+    if ((y[r] < 0 || y[r] >= classes) && y[r] != ignore_index)
+      throw IndexError(str(op, ": label ", y[r], " at position ", r, " is not in [0, ", classes, ")"));
+}
+
 struct CrossEntropy {
   static constexpr const char* name = "cross_entropy";
   const char* label = name;
   CrossEntropyArgs args{};
   Reduction reduction = Reduction::mean;
-  double scale = 1;
   Dims rows_shape;
 
   void check(const Tensor& x, const Tensor& target, const Tensor& weight, int64_t ignore_index, Reduction how,
@@ -61,37 +66,27 @@ struct CrossEntropy {
     const Tensor logits = contiguous(x.detach());
     const Tensor w = weight.defined() ? to(contiguous(weight.detach()), x.dtype()) : Tensor();
     const Tensor t = to(contiguous(target.detach()), target.is_floating() ? x.dtype() : DType::int64);
-    if (!target.is_floating()) check_labels(t);
-    args.weight_sum = static_cast<double>(args.cols);
-    if (w.defined()) {
-      args.weight_sum = 0;
-      for (int64_t c = 0; c < args.cols; ++c)
-        args.weight_sum += args.is_double ? w.data<double>()[c] : w.data<float>()[c];
-    }
+    if (!target.is_floating())
+      launch_host(&check_labels, label, t.data<int64_t>(), args.rows, args.cols, args.ignore_index);
     const int64_t block = rows_per_block(args.cols), blocks = (args.rows + block - 1) / block;
-    Tensor loss = empty(rows_shape, x.dtype()), lse = empty(rows_shape, x.dtype()),
-           sums = empty({blocks, 2}, DType::float64);
-    launch(kernels::cross_entropy_forward, bound(logits, t, w), loss.raw(), lse.raw(), sums.data<double>(), block);
-    saved.keep(logits);
-    saved.keep(t);
-    saved.keep(w);
-    saved.keep(lse);
-    if (reduction == Reduction::none) return loss;
-    double total = 0, count = 0;
-    for (int64_t b = 0; b < blocks; ++b) total += sums.data<double>()[2 * b], count += sums.data<double>()[2 * b + 1];
-    if (reduction == Reduction::mean) scale = 1 / count;
-    return scalar_tensor(Scalar(reduction == Reduction::mean ? total / count : total), x.dtype());
+    const bool reduces = reduction != Reduction::none;
+    const Tensor lse = empty(rows_shape, x.dtype()), sums = empty({blocks, 2}, DType::float64),
+                 scale = empty({}, DType::float64);
+    const Tensor loss = empty(reduces ? Dims{} : rows_shape, x.dtype());
+    launch(kernels::cross_entropy_forward, bound(logits, t, w), Reduced{reduction, loss.raw(), scale.data<double>()},
+           reduces ? nullptr : loss.raw(), lse.raw(), sums.data<double>(), block);
+    for (const Tensor& kept : {logits, t, w, lse, scale}) saved.keep(kept);
+    return loss;
   }
 
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     const Tensor &x = saved[0], &t = saved[1];
     const Tensor g = contiguous(dy[0]);
-    Tensor gx = dx.needs(0) ? empty_like(x) : Tensor(), gt = dx.needs(1) ? empty_like(t) : Tensor();
-    launch(kernels::cross_entropy_backward, bound(x, t, saved[2]), gx.defined() ? gx.raw() : nullptr,
-           gt.defined() ? gt.raw() : nullptr, saved[3].raw(), g.raw(), int64_t{reduction == Reduction::none}, scale,
-           rows_per_block(args.cols));
-    dx[0] = gx;
-    if (gt.defined()) dx[1] = gt;
+    if (dx.needs(0)) dx[0] = empty_like(x);
+    if (dx.needs(1)) dx[1] = empty_like(t);
+    launch(kernels::cross_entropy_backward, bound(x, t, saved[2]), dx[0].defined() ? dx[0].raw() : nullptr,
+           dx[1].defined() ? dx[1].raw() : nullptr, saved[3].raw(), g.raw(), int64_t{reduction == Reduction::none},
+           saved[4].data<double>(), rows_per_block(args.cols));
   }
 
   CrossEntropyArgs bound(const Tensor& x, const Tensor& t, const Tensor& w) const {
@@ -103,13 +98,6 @@ struct CrossEntropy {
       a.label = t.data<int64_t>();
     a.weight = w.defined() ? w.raw() : nullptr;
     return a;
-  }
-
-  void check_labels(const Tensor& t) const {
-    const int64_t* y = t.data<int64_t>();
-    for (int64_t r = 0; r < args.rows; ++r)
-      if ((y[r] < 0 || y[r] >= args.cols) && y[r] != args.ignore_index)
-        throw IndexError(str(label, ": label ", y[r], " at position ", r, " is not in [0, ", args.cols, ")"));
   }
 };
 

@@ -29,16 +29,16 @@ struct CrossEntropyArgs {
   const int64_t* label;  // or
   const void* prob;
   const void* weight;  // [cols]
-  double weight_sum;   // of all classes; cols without weights
   int64_t ignore_index;
   double smoothing;
 };
 
-/// loss[r], logsumexp[r] and, per block of rows, sums[2 b] = sum of losses and sums[2 b + 1] = sum of label weights.
-FASTNN_KERNEL(cross_entropy_forward, const CrossEntropyArgs& args, void* loss, void* lse, double* sums, int64_t block)
+/// loss[r] (null: not wanted) and logsumexp[r]; sums is scratch of 2 doubles per block of rows.
+FASTNN_KERNEL(cross_entropy_forward, const CrossEntropyArgs& args, const Reduced& reduced, void* loss, void* lse,
+              double* sums, int64_t block)
 /// dx and dt (either may be null); dy has one element per row, or one in all when dy_step is 0; all is scaled by
-/// `scale`.
+/// *scale.
 FASTNN_KERNEL(cross_entropy_backward, const CrossEntropyArgs& args, void* dx, void* dt, const void* lse, const void* dy,
-              int64_t dy_step, double scale, int64_t block)
+              int64_t dy_step, const double* scale, int64_t block)
 
 }  // namespace fastnn

@@ -42,7 +42,7 @@ T log_sum_exp(const T* x, int64_t n) {
 }
 
 template <class T>
-void forward(const CrossEntropyArgs& a, T* loss, T* lse, double* sums, int64_t block) {
+void forward(const CrossEntropyArgs& a, const Reduced& reduced, T* loss, T* lse, double* sums, int64_t block) {
   const T* x = static_cast<const T*>(a.x);
   const T* prob = static_cast<const T*>(a.prob);
   const T* w = static_cast<const T*>(a.weight);
@@ -52,7 +52,8 @@ void forward(const CrossEntropyArgs& a, T* loss, T* lse, double* sums, int64_t b
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * a.cols;
       if (a.label && a.label[r] == a.ignore_index) {
-        loss[r] = lse[r] = T(0);
+        lse[r] = T(0);
+        if (loss) loss[r] = T(0);
         continue;
       }
       const T z = a.is_log ? T(0) : log_sum_exp(row, a.cols);
@@ -73,12 +74,13 @@ void forward(const CrossEntropyArgs& a, T* loss, T* lse, double* sums, int64_t b
         }
         weight_sum += 1;
       }
-      loss[r] = static_cast<T>(value);
+      if (loss) loss[r] = static_cast<T>(value);
       loss_sum += value;
     }
     sums[2 * (begin / block)] = loss_sum;
     sums[2 * (begin / block) + 1] = weight_sum;
   });
+  finish_reduction<T>(reduced, sums, (a.rows + block - 1) / block);
 }
 
 // dx_c = g (p_c total - a_c), with p = exp(x - lse).
@@ -91,12 +93,17 @@ void scaled_softmax(T* dx, const T* x, T lse, T factor, int64_t n) {
 }
 
 template <class T>
-void backward(const CrossEntropyArgs& a, T* dx, T* dt, const T* lse, const T* dy, int64_t dy_step, double scale,
+void backward(const CrossEntropyArgs& a, T* dx, T* dt, const T* lse, const T* dy, int64_t dy_step, const double* scale,
               int64_t block) {
   const T* x = static_cast<const T*>(a.x);
   const T* prob = static_cast<const T*>(a.prob);
   const T* w = static_cast<const T*>(a.weight);
   const double smooth = a.smoothing / static_cast<double>(a.cols), keep = 1 - a.smoothing;
+  double all_weights = static_cast<double>(a.cols);
+  if (w) {
+    all_weights = 0;
+    for (int64_t c = 0; c < a.cols; ++c) all_weights += w[c];
+  }
   parallel_range(a.rows, block, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * a.cols;
@@ -105,11 +112,11 @@ void backward(const CrossEntropyArgs& a, T* dx, T* dt, const T* lse, const T* dy
         for (int64_t c = 0; c < a.cols; ++c) out[c] = T(0);
         continue;
       }
-      const double g = scale * dy[r * dy_step];
+      const double g = *scale * dy[r * dy_step];
       if (out) {
         double total = 0;
         if (a.label) {
-          total = keep * (w ? w[a.label[r]] : 1) + smooth * a.weight_sum;
+          total = keep * (w ? w[a.label[r]] : 1) + smooth * all_weights;
         } else {
           for (int64_t c = 0; c < a.cols; ++c) total += (w ? w[c] : 1) * (keep * prob[r * a.cols + c] + smooth);
         }
@@ -136,15 +143,16 @@ void backward(const CrossEntropyArgs& a, T* dx, T* dt, const T* lse, const T* dy
 
 }  // namespace
 
-void cross_entropy_forward(const CrossEntropyArgs& args, void* loss, void* lse, double* sums, int64_t block) {
+void cross_entropy_forward(const CrossEntropyArgs& args, const Reduced& reduced, void* loss, void* lse, double* sums,
+                           int64_t block) {
   if (args.is_double)
-    forward(args, static_cast<double*>(loss), static_cast<double*>(lse), sums, block);
+    forward(args, reduced, static_cast<double*>(loss), static_cast<double*>(lse), sums, block);
   else
-    forward(args, static_cast<float*>(loss), static_cast<float*>(lse), sums, block);
+    forward(args, reduced, static_cast<float*>(loss), static_cast<float*>(lse), sums, block);
 }
 
 void cross_entropy_backward(const CrossEntropyArgs& args, void* dx, void* dt, const void* lse, const void* dy,
-                            int64_t dy_step, double scale, int64_t block) {
+                            int64_t dy_step, const double* scale, int64_t block) {
   if (args.is_double)
     backward(args, static_cast<double*>(dx), static_cast<double*>(dt), static_cast<const double*>(lse),
              static_cast<const double*>(dy), dy_step, scale, block);

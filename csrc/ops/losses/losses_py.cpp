@@ -2,6 +2,7 @@
 #include "ops/losses/cross_entropy.h"
 #include "ops/losses/pointwise.h"
 #include "python/bind.h"
+#include "runtime/launch.h"
 
 namespace fastnn {
 namespace {
@@ -38,14 +39,18 @@ void with_parameter(Binder& b, const char* name, const char* parameter, const ch
       "mask"_a = py::none(), doc);
 }
 
-void check_unit(const char* name, const Tensor& x) {
-  if (!x.is_floating()) return;
-  const Tensor c = to(contiguous(x.detach()), DType::float64);
-  const double* p = c.data<double>();
-  for (int64_t i = 0; i < c.numel(); ++i)
+template <class T>
+void check_unit(const T* p, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
     if (p[i] < 0 || p[i] > 1)
-      throw ValueError(str(name, ": x must hold probabilities in [0, 1], got ", p[i], " at position ", i,
+      throw ValueError(str("binary_cross_entropy: x must hold probabilities in [0, 1], got ", p[i], " at position ", i,
                            " (for logits use binary_cross_entropy_with_logits)"));
+}
+
+void check_probabilities(const Tensor& x) {
+  const Tensor c = contiguous(x.detach());
+  if (x.dtype() == DType::float32) launch_host(&check_unit<float>, c.data<float>(), c.numel());
+  if (x.dtype() == DType::float64) launch_host(&check_unit<double>, c.data<double>(), c.numel());
 }
 
 }  // namespace
@@ -113,7 +118,7 @@ IndexError
       "binary_cross_entropy",
       [](const Tensor& x, const Tensor& target, const Optional& weight, const std::string& reduction,
          const Optional& mask) {
-        check_unit("binary_cross_entropy", x);
+        check_probabilities(x);
         return pointwise_loss("binary_cross_entropy", PointwiseLoss::bce, x, target, 0,
                               reduction_from("binary_cross_entropy", reduction), given(weight), given(mask), Tensor());
       },

@@ -2,7 +2,6 @@
 
 #include "autograd/op.h"
 #include "ops/elementwise/elementwise.h"
-#include "ops/reduce/reduce.h"
 #include "ops/view/view.h"
 #include "runtime/launch.h"
 
@@ -11,8 +10,6 @@ namespace {
 
 constexpr int64_t kBlock = 16384;  // elements per task and per partial sum
 
-double summed(const Tensor& x) { return item(sum(to(x, DType::float64), {}, false)).d; }
-
 // `w` as a row-major tensor of x's shape and dtype.
 Tensor like(const char* op, const char* what, const Tensor& w, const Tensor& x) {
   if (broadcast_shapes(op, w.shape(), x.shape()) != x.shape())
@@ -20,16 +17,18 @@ Tensor like(const char* op, const char* what, const Tensor& w, const Tensor& x) 
   return contiguous(to(expand(w.detach(), x.shape()), x.dtype()));
 }
 
+// What scales the losses: constants without gradient.
+struct Scaling {
+  Tensor weight, mask, pos_weight;
+};
+
 struct Pointwise {
   static constexpr const char* name = "pointwise_loss";
-  const char* label = name;
   PointwiseArgs args{};
   Reduction reduction = Reduction::mean;
-  double scale = 1;
 
-  void check(const char* what, PointwiseLoss loss, const Tensor& x, const Tensor& target, double parameter,
-             Reduction how, const std::pair<Tensor, Tensor>&, double) {
-    label = what;
+  void check(const char* label, PointwiseLoss loss, const Tensor& x, const Tensor& target, double parameter,
+             Reduction how, const Scaling&) {
     if (!x.is_floating()) throw TypeError(str(label, ": x must be float32 or float64, got ", x.dtype()));
     if (x.shape() != target.shape())
       throw ValueError(str(label, ": x and target must have one shape, got ", x.shape(), " and ", target.shape()));
@@ -40,41 +39,35 @@ struct Pointwise {
     reduction = how;
   }
 
-  // `weights`: weight times mask, and pos_weight (constants: no gradient); `count` is what "mean" divides by.
   Tensor forward(Saved& saved, const char*, PointwiseLoss, const Tensor& x, const Tensor& target, double, Reduction,
-                 const std::pair<Tensor, Tensor>& weights, double count) {
+                 const Scaling& by) {
     const Tensor a = contiguous(x.detach()), t = contiguous(target.detach());
-    const int64_t blocks = (args.n + kBlock - 1) / kBlock;
-    Tensor sums = empty({blocks}, DType::float64), y;
-    if (reduction == Reduction::none) y = empty(x.shape(), x.dtype());
-    launch(kernels::pointwise_loss_forward, bound(a, t, weights.first, weights.second), y.defined() ? y.raw() : nullptr,
-           sums.data<double>(), kBlock);
-    saved.keep(a);
-    saved.keep(t);
-    saved.keep(weights.first);
-    saved.keep(weights.second);
-    if (y.defined()) return y;
-    double total = 0;
-    for (int64_t b = 0; b < blocks; ++b) total += sums.data<double>()[b];
-    if (reduction == Reduction::mean) scale = 1 / count;
-    return scalar_tensor(Scalar(reduction == Reduction::mean ? total / count : total), x.dtype());
-  }
-  void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
-    const Tensor g = contiguous(dy[0]);
-    Tensor gx = dx.needs(0) ? empty_like(saved[0]) : Tensor(), gt = dx.needs(1) ? empty_like(saved[1]) : Tensor();
-    launch(kernels::pointwise_loss_backward, bound(saved[0], saved[1], saved[2], saved[3]),
-           gx.defined() ? gx.raw() : nullptr, gt.defined() ? gt.raw() : nullptr, g.raw(),
-           int64_t{reduction == Reduction::none}, scale, kBlock);
-    dx[0] = gx;
-    dx[1] = gt;
+    const bool reduces = reduction != Reduction::none;
+    const Tensor y = empty(reduces ? Dims{} : x.shape(), x.dtype()), scale = empty({}, DType::float64);
+    const Tensor sums = empty({(args.n + kBlock - 1) / kBlock, 2}, DType::float64);
+    launch(kernels::pointwise_loss_forward, bound(a, t, by), Reduced{reduction, y.raw(), scale.data<double>()},
+           reduces ? nullptr : y.raw(), sums.data<double>(), kBlock);
+    for (const Tensor& kept : {a, t, by.weight, by.mask, by.pos_weight, scale}) saved.keep(kept);
+    return y;
   }
 
-  PointwiseArgs bound(const Tensor& x, const Tensor& t, const Tensor& w, const Tensor& q) const {
+  void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
+    const Tensor g = contiguous(dy[0]);
+    if (dx.needs(0)) dx[0] = empty_like(saved[0]);
+    if (dx.needs(1)) dx[1] = empty_like(saved[1]);
+    launch(kernels::pointwise_loss_backward, bound(saved[0], saved[1], {saved[2], saved[3], saved[4]}),
+           dx[0].defined() ? dx[0].raw() : nullptr, dx[1].defined() ? dx[1].raw() : nullptr, g.raw(),
+           int64_t{reduction == Reduction::none}, saved[5].data<double>(), kBlock);
+  }
+
+  PointwiseArgs bound(const Tensor& x, const Tensor& t, const Scaling& by) const {
+    const auto pointer = [](const Tensor& w) { return w.defined() ? w.raw() : nullptr; };
     PointwiseArgs a = args;
     a.x = x.raw();
     a.t = t.raw();
-    a.w = w.defined() ? w.raw() : nullptr;
-    a.q = q.defined() ? q.raw() : nullptr;
+    a.w = pointer(by.weight);
+    a.m = pointer(by.mask);
+    a.q = pointer(by.pos_weight);
     return a;
   }
 };
@@ -85,18 +78,13 @@ Tensor pointwise_loss(const char* name, PointwiseLoss loss, const Tensor& x, con
                       Reduction reduction, const Tensor& weight, const Tensor& mask, const Tensor& pos_weight) {
   const DType type = target.is_floating() ? promote(x.dtype(), target.dtype()) : x.dtype();
   const Tensor a = to(x, type), t = to(target, type);
-  Tensor w, q;
-  double count = static_cast<double>(x.numel());
+  Scaling by;
   if (a.is_floating() && a.shape() == t.shape()) {
-    if (weight.defined()) w = like(name, "weight", weight, a);
-    if (mask.defined()) {
-      const Tensor m = like(name, "mask", to(mask, DType::bool_), a);
-      count = summed(m);
-      w = w.defined() ? mul(w, m) : m;
-    }
-    if (pos_weight.defined()) q = like(name, "pos_weight", pos_weight, a);
+    if (weight.defined()) by.weight = like(name, "weight", weight, a);
+    if (mask.defined()) by.mask = like(name, "mask", to(mask, DType::bool_), a);
+    if (pos_weight.defined()) by.pos_weight = like(name, "pos_weight", pos_weight, a);
   }
-  return apply<Pointwise>(name, loss, a, t, parameter, reduction, std::make_pair(w, q), count);
+  return apply<Pointwise>(name, loss, a, t, parameter, reduction, by);
 }
 
 }  // namespace fastnn

@@ -33,14 +33,16 @@ struct PointwiseArgs {
   bool is_double;
   int64_t n;
   const void *x, *t;
-  const void* w;  // null: 1
+  const void* w;  // weight; null: 1
+  const void* m;  // mask of 0 and 1; null: 1
   const void* q;  // null: 1
   double p;
 };
-/// y[i] (may be null) and sums[b] of each block of `block` elements.
-FASTNN_KERNEL(pointwise_loss_forward, const PointwiseArgs& args, void* y, double* sums, int64_t block)
+/// y[i] (may be null); sums is scratch of 2 doubles per block of `block` elements.
+FASTNN_KERNEL(pointwise_loss_forward, const PointwiseArgs& args, const Reduced& reduced, void* y, double* sums,
+              int64_t block)
 /// dx and dt (either may be null); dy per element, or one in all when dy_step is 0.
 FASTNN_KERNEL(pointwise_loss_backward, const PointwiseArgs& args, void* dx, void* dt, const void* dy, int64_t dy_step,
-              double scale, int64_t block)
+              const double* scale, int64_t block)
 
 }  // namespace fastnn

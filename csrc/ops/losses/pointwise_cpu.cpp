@@ -169,66 +169,71 @@ struct HingeEmbedding {  // t = 1: x, t = -1: max(0, p - x)
   }
 };
 
-template <class V>
-FASTNN_INLINE V weighted(V value, V w) {
-  // Weight 0 means "not there": a NaN in an unknown target must not get through.
-  return select<V>(w == splat<V>(0), splat<V>(0), value * w);
-}
-
-// f(x, t, w, q, index, count) over the vectors of [begin, end).
+// f(x, t, w, m, q, index, count) over the vectors of [begin, end).
 template <class T, class F>
 FASTNN_INLINE void each_vector(const PointwiseArgs& a, int64_t begin, int64_t end, const F& f) {
-  const T *x = static_cast<const T*>(a.x), *t = static_cast<const T*>(a.t);
-  const T *w = static_cast<const T*>(a.w), *q = static_cast<const T*>(a.q);
-  const Vec<T> one = splat<Vec<T>>(1);
   constexpr int64_t L = kLanes<T>;
-  int64_t i = begin;
-  for (; i + L <= end; i += L)
-    f(load<T>(x + i), load<T>(t + i), w ? load<T>(w + i) : one, q ? load<T>(q + i) : one, i, L);
-  if (i < end) {
-    const int64_t n = end - i;
-    f(load_n<T>(x + i, n), load_n<T>(t + i, n), w ? load_n<T>(w + i, n) : one, q ? load_n<T>(q + i, n) : one, i, n);
+  for (int64_t i = begin; i < end; i += L) {
+    const int64_t n = end - i < L ? end - i : L;
+    const auto read = [&](const void* p) {
+      const T* from = static_cast<const T*>(p) + i;
+      return n == L ? load<T>(from) : load_n<T>(from, n);
+    };
+    const Vec<T> one = splat<Vec<T>>(1);
+    f(read(a.x), read(a.t), a.w ? read(a.w) : one, a.m ? read(a.m) : one, a.q ? read(a.q) : one, i, n);
   }
 }
 
+// Mask 0 means "not there": a NaN in an unknown target must not get through.
+template <class V>
+FASTNN_INLINE V masked(V value, V m) {
+  return select<V>(m == splat<V>(0), splat<V>(0), value);
+}
+
+template <class V>
+FASTNN_INLINE double lane_sum(V v, int64_t n) {
+  double total = 0;
+  for (int64_t l = 0; l < n; ++l) total += v[l];
+  return total;
+}
+
 template <class Loss, class T>
-void forward(const PointwiseArgs& a, T* y, double* sums, int64_t block) {
+void forward(const PointwiseArgs& a, const Reduced& reduced, T* y, double* sums, int64_t block) {
   const Vec<T> p = splat<Vec<T>>(a.p);
   constexpr int64_t L = kLanes<T>;
   parallel_range(a.n, block, [&](int64_t begin, int64_t end) {
     Vec<T> gathered = Vec<T>{};
-    double total = 0;
+    double total = 0, count = a.m ? 0 : static_cast<double>(end - begin);
     int64_t pending = 0;
-    const auto flush = [&] {
-      for (int l = 0; l < L; ++l) total += gathered[l];
-      gathered = Vec<T>{};
-      pending = 0;
-    };
-    each_vector<T>(a, begin, end, [&](Vec<T> x, Vec<T> t, Vec<T> w, Vec<T> q, int64_t i, int64_t n) {
-      Vec<T> v = weighted<Vec<T>>(Loss::template value<Vec<T>>(x, t, p, q), w);
-      if (n < L) {  // lanes past the end hold garbage
-        T lanes[L];
-        store(lanes, v);
-        for (int64_t l = n; l < L; ++l) lanes[l] = T(0);
-        v = load<T>(lanes);
-      }
+    each_vector<T>(a, begin, end, [&](Vec<T> x, Vec<T> t, Vec<T> w, Vec<T> m, Vec<T> q, int64_t i, int64_t n) {
+      const Vec<T> v = masked<Vec<T>>(Loss::template value<Vec<T>>(x, t, p, q) * w, m);
       if (y) store_n<T>(y + i, v, n);
+      if (a.m) count += lane_sum(m, n);
+      if (n < L) {  // lanes past the end hold garbage
+        total += lane_sum(v, n);
+        return;
+      }
       gathered += v;
-      if (++pending == 64) flush();  // short float sums, long ones in double
+      if (++pending == 64) {  // short sums in T, long ones in double
+        total += lane_sum(gathered, L);
+        gathered = Vec<T>{};
+        pending = 0;
+      }
     });
-    flush();
-    sums[begin / block] = total;
+    sums[2 * (begin / block)] = total + lane_sum(gathered, L);
+    sums[2 * (begin / block) + 1] = count;
   });
+  finish_reduction<T>(reduced, sums, (a.n + block - 1) / block);
 }
 
 template <class Loss, class T>
-void backward(const PointwiseArgs& a, T* dx, T* dt, const T* dy, int64_t dy_step, double scale, int64_t block) {
+void backward(const PointwiseArgs& a, T* dx, T* dt, const T* dy, int64_t dy_step, const double* scale, int64_t block) {
   const Vec<T> p = splat<Vec<T>>(a.p);
   parallel_range(a.n, block, [&](int64_t begin, int64_t end) {
-    each_vector<T>(a, begin, end, [&](Vec<T> x, Vec<T> t, Vec<T> w, Vec<T> q, int64_t i, int64_t n) {
-      const Vec<T> g = (dy_step ? load_n<T>(dy + i, n) : splat<Vec<T>>(dy[0])) * splat<Vec<T>>(scale);
-      if (dx) store_n<T>(dx + i, weighted<Vec<T>>(g * Loss::template dx<Vec<T>>(x, t, p, q), w), n);
-      if (dt) store_n<T>(dt + i, weighted<Vec<T>>(g * Loss::template dt<Vec<T>>(x, t, p, q), w), n);
+    each_vector<T>(a, begin, end, [&](Vec<T> x, Vec<T> t, Vec<T> w, Vec<T> m, Vec<T> q, int64_t i, int64_t n) {
+      const Vec<T> g = (dy_step ? load_n<T>(dy + i, n) : splat<Vec<T>>(dy[0])) * splat<Vec<T>>(*scale) * w;
+      if (dx) store_n<T>(dx + i, masked<Vec<T>>(g * Loss::template dx<Vec<T>>(x, t, p, q), m), n);
+      if (dt) store_n<T>(dt + i, masked<Vec<T>>(g * Loss::template dt<Vec<T>>(x, t, p, q), m), n);
     });
   });
 }
@@ -261,17 +266,17 @@ void with_loss(int loss, const F& f) {
 
 }  // namespace
 
-void pointwise_loss_forward(const PointwiseArgs& args, void* y, double* sums, int64_t block) {
+void pointwise_loss_forward(const PointwiseArgs& args, const Reduced& reduced, void* y, double* sums, int64_t block) {
   with_loss(args.loss, [&](auto loss) {
     if (args.is_double)
-      forward<decltype(loss)>(args, static_cast<double*>(y), sums, block);
+      forward<decltype(loss)>(args, reduced, static_cast<double*>(y), sums, block);
     else
-      forward<decltype(loss)>(args, static_cast<float*>(y), sums, block);
+      forward<decltype(loss)>(args, reduced, static_cast<float*>(y), sums, block);
   });
 }
 
 void pointwise_loss_backward(const PointwiseArgs& args, void* dx, void* dt, const void* dy, int64_t dy_step,
-                             double scale, int64_t block) {
+                             const double* scale, int64_t block) {
   with_loss(args.loss, [&](auto loss) {
     if (args.is_double)
       backward<decltype(loss)>(args, static_cast<double*>(dx), static_cast<double*>(dt), static_cast<const double*>(dy),
