@@ -146,7 +146,7 @@ def test_collate():
 
     class Mixed(Items):
         def __getitem__(self, i):
-            return {"x": 0.5 * i, "name": f"n{i}", "t": fastnn.zeros(2)}
+            return {"x": 0.5 * i, "name": f"n{i}", "t": fastnn.from_numpy(np.zeros(2))}
 
     batch = next(iter(DataLoader(Mixed(3), 3)))
     assert batch["name"] == ["n0", "n1", "n2"] and tuple(batch["t"].shape) == (3, 2)
@@ -187,7 +187,8 @@ def test_datasets():
     "options, error",
     [
         ({"batch_size": 0}, ValueError), ({"batch_size": 1.5}, TypeError), ({"batch_size": True}, TypeError),
-        ({"num_workers": -1}, ValueError), ({"prefetch_factor": 0}, ValueError), ({"shuffle": True, "seed": -1}, ValueError),
+        ({"num_workers": -1}, ValueError), ({"prefetch_factor": 0}, ValueError), ({"shuffle": True, "seed": -1},
+        ValueError),
         ({"shuffle": True, "seed": 1 << 64}, ValueError), ({"shuffle": True, "seed": 0.5}, TypeError),
         ({"shuffle": True, "sampler": [0]}, ValueError), ({"sampler": [10]}, IndexError),
         ({"seed": 1, "generator": 1}, ValueError),

@@ -114,7 +114,8 @@ def test_formulas():
 
 
 ALL = {
-    "step": lambda o: S.StepLR(o, 3), "multi": lambda o: S.MultiStepLR(o, [3, 7]), "exp": lambda o: S.ExponentialLR(o, 0.9),
+    "step": lambda o: S.StepLR(o, 3), "multi": lambda o: S.MultiStepLR(o, [3, 7]), "exp": lambda o: S.ExponentialLR(o,
+    0.9),
     "time": lambda o: S.InverseTimeLR(o), "sqrt": lambda o: S.InverseSqrtLR(o), "linear": lambda o: S.LinearLR(o),
     "warm": lambda o: S.LinearWarmup(o, 5), "cosine": lambda o: S.CosineAnnealingLR(o, 10),
     "warmcos": lambda o: S.WarmupCosine(o, 3, 10),

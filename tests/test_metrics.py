@@ -80,7 +80,8 @@ def test_empty():
         (lambda: M.Precision("macro"), lambda p, t: M.precision(p, t, "macro")),
         (lambda: M.Recall("weighted"), lambda p, t: M.recall(p, t, "weighted")),
         (lambda: M.F1("micro"), lambda p, t: M.f1_score(p, t, "micro")), (M.MeanSquaredError, M.mean_squared_error),
-        (M.MeanAbsoluteError, M.mean_absolute_error), (lambda: M.get_metric(M.mean_squared_error), M.mean_squared_error),
+        (M.MeanAbsoluteError, M.mean_absolute_error), (lambda: M.get_metric(M.mean_squared_error),
+        M.mean_squared_error),
     ],
 )  # fmt: skip
 def test_streaming(make, function):

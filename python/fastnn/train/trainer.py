@@ -41,8 +41,8 @@ class Trainer(Resumable):
     clip_norm, clip_value : float, optional
         Clip the gradients by their joint norm, or by value, before the update.
     nan_policy : {"raise", "skip", "stop"}
-        A loss or gradient that is not finite never reaches the weights: it raises FloatingPointError, or the batch is
-        skipped (buffers such as running means are put back; 100 skipped in a row raise), or the run stops.
+        A loss or gradient that is not finite never reaches the weights or buffers: it raises FloatingPointError, or the
+        batch is skipped (100 in a row raise), or the run stops.
     callbacks : list of Callback, optional
     checkpoint : str or Path, optional
         File written after every epoch, or every `checkpoint_every` batches, and on Ctrl-C.
@@ -239,9 +239,7 @@ class Trainer(Resumable):
 
     def _train_batch(self, batch):
         """One update. The loss as a float, NaN for a skipped batch; None when the NaN policy ends the run."""
-        buffers = None
-        if self.nan_policy == "skip":
-            buffers = [(b, to_numpy(b).copy()) for b in self.model.buffers()]
+        buffers = [(b, to_numpy(b).copy()) for b in self.model.buffers()]  # the forward pass changes running means
         self.optimizer.zero_grad()
         loss, output, target = self.forward(batch)
         value = float(loss.item())
@@ -284,6 +282,8 @@ class Trainer(Resumable):
 
     def _not_finite(self, problem, buffers):
         where = f"epoch {self.epoch + 1}, batch {self.batch + 1}, step {self.step + 1}"
+        for buffer, saved in buffers:
+            to_numpy(buffer)[...] = saved
         if self.nan_policy == "stop":
             self.stop("nan")
             if self._bar:
@@ -293,8 +293,6 @@ class Trainer(Resumable):
             self.skipped += 1
             self._skipped_in_a_row += 1
             if self._skipped_in_a_row < self.MAX_SKIPPED:
-                for buffer, saved in buffers:
-                    to_numpy(buffer)[...] = saved
                 if self.record_steps:
                     self.history.step_losses.append(math.nan)
                 return math.nan
