@@ -1,0 +1,77 @@
+"""Gradient clipping and flat parameter vectors."""
+
+from __future__ import annotations
+
+import math
+
+from .. import _C
+from .._C import Tensor
+from ..autograd import no_grad
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+
+
+def _with_grad(parameters) -> list:
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [p for p in parameters if p.grad is not None]
+
+
+def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False):
+    """Scale all gradients together, in place, so that their joint norm is at most ``max_norm``.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor, or one Tensor
+        Those without a gradient are skipped.
+    max_norm : float
+    norm_type : float, default 2
+        Any p > 0, or ``inf`` for the largest absolute value.
+    error_if_nonfinite : bool, default False
+        Raise ValueError when the norm is NaN or infinite, before any gradient is changed.
+
+    Returns
+    -------
+    Tensor
+        The norm before clipping.
+    """
+    params = _with_grad(parameters)
+    if max_norm < 0 or not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_: expected max_norm >= 0 and norm_type > 0, got {max_norm} and {norm_type}")
+    if not params:
+        return _C.zeros(())
+    with no_grad():
+        total = _C._grad_norm([p.grad for p in params], float(norm_type))
+        if error_if_nonfinite and not math.isfinite(total.item()):
+            raise ValueError(f"clip_grad_norm_: the norm of the gradients is {total.item()}")
+        _C._clip_by_norm([p.grad for p in params], total, float(max_norm))
+    return total
+
+
+def clip_grad_value_(parameters, clip_value: float) -> None:
+    """Cut every gradient element to [-clip_value, clip_value], in place."""
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value_: expected clip_value >= 0, got {clip_value}")
+    with no_grad():
+        for p in _with_grad(parameters):
+            p.grad.clamp_(-clip_value, clip_value)
+
+
+def parameters_to_vector(parameters) -> Tensor:
+    """All parameters, flattened and joined in order: the theta of the course's gradient check. Differentiable."""
+    parts = [p.reshape(-1) for p in parameters]
+    if not parts:
+        raise ValueError("parameters_to_vector: expected at least one parameter, got none")
+    return _C.cat(parts)
+
+
+def vector_to_parameters(vector, parameters) -> None:
+    """The inverse: copy consecutive pieces of ``vector`` into the parameters."""
+    params = list(parameters)
+    total = sum(p.numel() for p in params)
+    if vector.ndim != 1 or vector.numel() != total:
+        raise ValueError(f"vector_to_parameters: expected a vector of {total} elements, got shape {list(vector.shape)}")
+    start = 0
+    with no_grad():
+        for p in params:
+            p.copy_(vector[start : start + p.numel()].reshape(tuple(p.shape)))
+            start += p.numel()

@@ -1,0 +1,48 @@
+"""The course's systems, each a script that trains with one command: ``fastnn train NAME``.
+
+A recipe is a module with ``DEFAULTS`` (its options) and ``main(args)``, which returns what it measured. One that can
+be asked for predictions also has ``build_model()``, ``INPUT`` (the shape of an example), ``prepare(examples)`` (to a
+batch) and ``CLASSES``. The table below is all that ``fastnn list`` reads, so listing imports nothing.
+"""
+
+from typing import NamedTuple
+
+
+class Recipe(NamedTuple):
+    """One line of ``fastnn list``."""
+
+    name: str
+    task: str
+    data: str
+    expected: str
+    time: str
+    takes: str = ""  # what `fastnn predict` may be given; empty: nothing
+
+    @property
+    def module(self) -> str:
+        return "fastnn.recipes." + self.name.replace("-", "_")
+
+
+RECIPES = {
+    r.name: r
+    for r in [
+        Recipe("digits", "read handwritten digits, 8x8", "scikit-learn digits (embedded)", "98 % test accuracy", "5 s",
+               "8x8 grey image"),
+        Recipe("mnist-mlp", "read handwritten digits, 28x28", "MNIST (IDX files)", "98.3 % test accuracy", "40 s",
+               "28x28 grey image"),
+        Recipe("fashion-mlp", "recognise clothes", "Fashion-MNIST (IDX files)", "89 % test accuracy", "40 s",
+               "28x28 grey image"),
+        Recipe("logistic-cat", "cat or not, logistic regression", "course photographs (HDF5)", "70 % test accuracy",
+               "5 s", "64x64 colour image"),
+        Recipe("deep-cat", "cat or not, four layers", "course photographs (HDF5)", "78 % test accuracy", "30 s",
+               "64x64 colour image"),
+        Recipe("planar", "separate the petals of a flower", "generated, 400 points", "90 % accuracy", "5 s",
+               "points x, y"),
+        Recipe("xor", "exclusive or, which no line can separate", "generated, 4 points", "100 % accuracy", "1 s",
+               "points x, y"),
+        Recipe("regularization", "none, L2 and dropout side by side", "generated, 211 points", "93 % test accuracy",
+               "10 s"),
+        Recipe("initialization", "zeros, large random and He", "generated, 300 points", "He 95 %, zeros 50 %", "10 s"),
+        Recipe("optimizers", "GD, mini-batch, momentum, RMSprop, Adam", "generated, 300 points", "Adam first", "10 s"),
+    ]
+}  # fmt: skip

@@ -1,0 +1,79 @@
+"""What all recipes share: their options, and the folder a run writes into."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import fastnn
+
+
+def options(name: str, defaults: dict, parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
+    """The command line of a recipe; ``defaults`` are its epochs, batch size and learning rate."""
+    parser = parser or argparse.ArgumentParser(prog=f"python -m fastnn.recipes.{name.replace('-', '_')}")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the data files (default: $FASTNN_DATA)")
+    parser.add_argument("--out", metavar="DIR", default=f"runs/{name}", help="where results go (default: %(default)s)")
+    parser.add_argument("--epochs", type=positive_int, default=defaults["epochs"], help="default: %(default)s")
+    if "batch_size" in defaults:
+        parser.add_argument(
+            "--batch-size", type=positive_int, default=defaults["batch_size"], help="default: %(default)s"
+        )
+    parser.add_argument("--lr", type=positive_float, default=defaults["lr"], help="learning rate, default: %(default)s")
+    parser.add_argument("--seed", type=int, default=defaults.get("seed", 0), help="default: %(default)s")
+    parser.add_argument("--threads", type=positive_int, help="default: the processors this process may use")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out, if there is one")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--no-plots", action="store_true", help="draw nothing (matplotlib is not needed then)")
+    return parser
+
+
+def positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {text}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text}")
+    return value
+
+
+def start(args) -> Path:
+    """Set seed and threads, make the output folder and return it."""
+    fastnn.manual_seed(args.seed)
+    if args.threads:
+        fastnn.set_num_threads(args.threads)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def save(model, out: Path, recipe: str) -> None:
+    """Write the weights where ``fastnn predict`` finds them, with the recipe's name inside the file."""
+    fastnn.io.save(model.state_dict(), out / "model.safetensors", {"recipe": recipe})
+
+
+def accuracy(model, x, y) -> float:
+    """Fraction right of a model with one output (a logit) or one score a class."""
+    model.eval()
+    with fastnn.no_grad():
+        scores = model(x).numpy()
+    model.train()
+    predicted = scores.argmax(1) if scores.shape[1] > 1 else scores[:, 0] > 0
+    return float((predicted == y.numpy().reshape(-1)).mean())
+
+
+def probability(model):
+    """``predict(points) -> [M]`` probability of class 1, as the decision-boundary plot wants it."""
+
+    def predict(points):
+        model.eval()
+        with fastnn.no_grad():
+            p = model(fastnn.from_numpy(points)).sigmoid().numpy()[:, 0]
+        model.train()
+        return p
+
+    return predict

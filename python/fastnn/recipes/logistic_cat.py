@@ -1,0 +1,101 @@
+"""logistic-cat: is there a cat in the picture? Logistic regression, the course's first program.
+
+One neuron looks at all 12,288 numbers of a 64x64 colour photograph: y = sigmoid(w.x + b). 2,000 steps of gradient
+descent on all 209 training images, from w = 0. It learns the training set almost by heart and is right on about 70 %
+of the test images: one neuron is not enough, see deep-cat.
+
+    fastnn train logistic-cat --data-dir DATA
+    fastnn predict logistic-cat my_picture.png
+"""
+
+import numpy as np
+
+import fastnn
+from fastnn import nn, optim
+from fastnn.datasets import CatNonCat
+from fastnn.recipes import _common
+
+NAME = "logistic-cat"
+DEFAULTS = dict(epochs=2000, lr=0.005)
+INPUT = (64, 64, 3)
+CLASSES = ["not a cat", "cat"]
+
+
+def build_model():
+    model = nn.Sequential(nn.Linear(64 * 64 * 3, 1))
+    nn.init.zeros_(model[0].weight)  # the cost is convex: any start will do
+    nn.init.zeros_(model[0].bias)
+    return model
+
+
+def prepare(images):
+    """Colour images [N, 64, 64, 3] with values 0 to 1 as a batch."""
+    return fastnn.tensor(np.asarray(images, np.float32).reshape(len(images), 12288))
+
+
+def descend(model, x, y, epochs, lr):
+    """Gradient descent on the whole training set; the cost of every step."""
+    optimizer = optim.SGD(model.parameters(), lr=lr)
+    costs = []
+    for _ in range(epochs):
+        optimizer.zero_grad()
+        cost = nn.functional.binary_cross_entropy_with_logits(model(x), y)
+        cost.backward()
+        optimizer.step()
+        costs.append(cost.item())
+    return costs
+
+
+def main(args):
+    out = _common.start(args)
+    train, test = CatNonCat(train=True, data_dir=args.data_dir), CatNonCat(train=False, data_dir=args.data_dir)
+    y = train.y.to(fastnn.float32).reshape(-1, 1)
+
+    model = build_model()
+    print(model.summary((12288,)))
+    costs = descend(model, train.x, y, args.epochs, args.lr)
+    _common.save(model, out, NAME)
+
+    if not args.no_plots:
+        # How fast it learns depends on the learning rate: too small crawls, too large bounces.
+        curves = {f"learning rate {args.lr:g}": costs}
+        for factor in (2, 0.2):
+            curves[f"learning rate {args.lr * factor:g}"] = descend(
+                build_model(), train.x, y, args.epochs, args.lr * factor
+            )
+        draw(model, test, curves, out)
+    return {"train_accuracy": _common.accuracy(model, train.x, train.y),
+            "test_accuracy": _common.accuracy(model, test.x, test.y), "cost": costs[-1]}  # fmt: skip
+
+
+def draw(model, test, curves, out):
+    from fastnn.train.plots import plot_curves, plot_images
+
+    plot_curves(
+        curves, out / "costs.png", xlabel="iteration", ylabel="cost J", title="logistic-cat: cost and learning rate"
+    )
+    weight = model[0].weight.detach().numpy().reshape(64, 64, 3)
+    picture = np.clip(0.5 + weight / (6 * weight.std()), 0, 1)  # grey: does not matter; bright: speaks for a cat
+    plot_images(picture[None], out / "weights.png", title="The weights as a picture")
+    show_mistakes(model, test, out, NAME)
+
+
+def show_mistakes(model, test, out, name):
+    """The test images with the probability the model gives; wrong ones first."""
+    from fastnn.train.plots import plot_images
+
+    p = _common.probability(model)(test.x.numpy())
+    truth = test.y.numpy()
+    wrong = (p > 0.5) != truth
+    order = np.concatenate([np.flatnonzero(wrong), np.flatnonzero(~wrong)])[:24]
+    labels = [f"{p[i]:.0%} cat" + (" (wrong)" if wrong[i] else "") for i in order]
+    plot_images(
+        test.x.numpy()[order].reshape(-1, 64, 64, 3),
+        out / "predictions.png",
+        labels,
+        title=f"{name}: {1 - wrong.mean():.0%} of the test images are right. The mistakes come first.",
+    )
+
+
+if __name__ == "__main__":
+    print(main(_common.options(NAME, DEFAULTS).parse_args()))
