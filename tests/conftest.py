@@ -1,7 +1,8 @@
 """Settings that tests may change are put back after each of them."""
 
-import fastnn
 import pytest
+
+import fastnn
 
 
 def pytest_configure(config):

@@ -3,9 +3,10 @@
 import contextlib
 import zlib
 
-import fastnn
 import numpy as np
 from cases.case import A, torch
+
+import fastnn
 
 ISAS = {"x86_64": ["baseline", "avx2", "avx512"]}.get(__import__("platform").machine(), [fastnn.isa_found()])
 ISAS = ISAS[: ISAS.index(fastnn.isa_found()) + 1]

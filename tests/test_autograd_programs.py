@@ -1,11 +1,12 @@
-"""Random programs of views, in-place operations and arithmetic, run by fastnn and by PyTorch: same values, same gradients,
-and an error here where there is one there."""
+"""Random programs of views, in-place operations and arithmetic, run by fastnn and by PyTorch: same values, same
+gradients, and an error here where there is one there."""
 
 import os
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 
 torch = pytest.importorskip("torch")
 

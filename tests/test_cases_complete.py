@@ -1,8 +1,9 @@
 """The list of operations and the list of cases are the same list."""
 
-import fastnn
 import pytest
 from cases import CASES
+
+import fastnn
 
 COVERED = {name for c in CASES for name in (c.op, *c.also)}
 
@@ -24,7 +25,7 @@ def test_no_stale_case():
 
 @pytest.mark.parametrize("case", CASES, ids=[c.op for c in CASES])
 def test_case_is_whole(case):
-    """A case has a reference or a check, a large sample where it has arrays, and a reason where its tolerance is wide."""
+    """A case has a reference or a check, samples, and a reason where its tolerance is wide."""
     assert case.numpy or case.check, f"{case.op}: neither numpy nor check"
     assert case.samples, f"{case.op}: no samples"
     if case.tol32[0] > 1e-5 or case.tol64[0] > 1e-11:

@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 
-import fastnn
 import numpy as np
 import pytest
 from forked import in_child
+
+import fastnn
 
 N = 300
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")

@@ -7,12 +7,13 @@ sanitizer build watches those.
 import ctypes
 import mmap
 
-import fastnn
 import harness
 import numpy as np
 import pytest
 from cases import CASES
 from forked import in_child
+
+import fastnn
 
 pytestmark = [pytest.mark.kernels, pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")]
 

@@ -2,13 +2,14 @@
 
 import os
 
-import fastnn
 import harness
 import numpy as np
 import pytest
 from cases import CASES
 from cases.case import torch
 from harness import Sample, array, assert_close, same_bits
+
+import fastnn
 
 FULL = os.environ.get("FASTNN_TEST_FULL") == "1"
 pytestmark = pytest.mark.kernels

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fastnn
 import pytest
+
+import fastnn
 
 ROOT = Path(__file__).resolve().parent.parent
 STUB = ROOT / "python" / "fastnn" / "_C.pyi"

@@ -5,9 +5,10 @@ import subprocess
 import sys
 import threading
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 
 
 def run_threads(functions):
@@ -54,7 +55,8 @@ def test_environment(value, want):
 
 
 def test_default_respects_affinity():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import fastnn; print(fastnn.get_num_threads())"
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    code += "import fastnn; print(fastnn.get_num_threads())"
     env = {k: v for k, v in os.environ.items() if k != "FASTNN_NUM_THREADS"}
     out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
     assert int(out) == 1

@@ -181,7 +181,11 @@ def generate():
         if isinstance(o, _C.dtype):
             constants.append(f"{name}: dtype")
         elif isinstance(o, (str, tuple)):
-            kind = "builtins.str" if isinstance(o, str) else "builtins.tuple[builtins.tuple[builtins.str, builtins.str], ...]"
+            kind = (
+                "builtins.str"
+                if isinstance(o, str)
+                else "builtins.tuple[builtins.tuple[builtins.str, builtins.str], ...]"
+            )
             constants.append(f"{name}: {kind}")
         elif inspect.isclass(o):
             if o not in (_C.Tensor, _C.dtype):
@@ -194,7 +198,15 @@ def generate():
         *("    " + line for n in ("name", "itemsize", "is_floating_point")
           for line in ("@property", f"def {n}(self) -> builtins.{type(getattr(_C.float32, n)).__name__}: ...")),
     ]  # fmt: skip
-    parts = [dtype, ["_DType = dtype  # inside the class, `dtype` is the property", "_DTypeLike = dtype | builtins.str | builtins.type | _numpy.dtype"], tensor_lines(_C.Tensor), ["_Operand = Tensor | _Number | _numpy.ndarray"]]
+    parts = [
+        dtype,
+        [
+            "_DType = dtype  # inside the class, `dtype` is the property",
+            "_DTypeLike = dtype | builtins.str | builtins.type | _numpy.dtype",
+        ],
+        tensor_lines(_C.Tensor),
+        ["_Operand = Tensor | _Number | _numpy.ndarray"],
+    ]
     parts += [constants, functions, private]
     return HEAD + "\n" + "\n\n".join("\n".join(p) for p in parts) + "\n"
 

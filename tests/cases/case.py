@@ -1,7 +1,7 @@
 """How a case is written.
 
-A case states, for one operation of ``fastnn.OPS``: how to call it, what NumPy and PyTorch say it is, how exact it is and
-why, and the samples to try. `test_ops.py` does the rest: values against float64 NumPy, values and gradients against
+A case states, for one operation of ``fastnn.OPS``: how to call it, what NumPy and PyTorch say it is, how exact it is
+and why, and the samples to try. `test_ops.py` does the rest: values against float64 NumPy, values and gradients against
 PyTorch, gradients by central differences, on every instruction set, with the same bits on 1, 2, 3 and 8 threads.
 
     Case(
@@ -70,8 +70,8 @@ class S:
     """One sample: the arguments of a call.
 
     The options that begin with an underscore belong to the test: ``_grad=False`` skips gradients (kinks, ties),
-    ``_torch=False`` skips the comparison with PyTorch, ``_numpy=False`` the one with NumPy, ``_threads=True`` makes it one
-    of the large samples that only the test of equal bits on any number of threads (and the forward test) runs.
+    ``_torch=False`` skips the comparison with PyTorch, ``_numpy=False`` the one with NumPy, ``_threads=True`` makes it
+    one of the large samples, which only the test of equal bits on any number of threads runs (a full run: all).
     """
 
     def __init__(self, *args, _grad=True, _torch=True, _numpy=True, _threads=False, **kwargs):

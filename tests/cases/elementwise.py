@@ -1,6 +1,7 @@
 """Cases of the elementwise operations."""
 
 import numpy as np
+
 from cases.case import Case, binary, torch, unary
 
 CASES = [

@@ -1,6 +1,7 @@
 """Cases of the matrix products."""
 
 import numpy as np
+
 from cases.case import A, Case, S, torch
 
 
