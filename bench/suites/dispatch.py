@@ -64,10 +64,8 @@ def _fastnn(p, v, threads):
 
     x, y, m, h, w, b = (fastnn.from_numpy(v[k]) for k in "xymhwb")
     op = p["op"]
-    if not p.get("grad"):
-        no_grad = fastnn.no_grad()
-        no_grad.__enter__()
-    else:
+    fastnn.set_grad_enabled(bool(p.get("grad")))
+    if p.get("grad"):
         x, w, b = (t.clone().requires_grad_() for t in (x, w, b))
     if op == "module":
         layer = nn.Linear(8, 16)

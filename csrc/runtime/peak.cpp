@@ -142,7 +142,9 @@ struct FreeMemory {
 using Buffer = std::unique_ptr<float, FreeMemory>;
 
 constexpr int64_t kHugePage = 2 << 20;
-constexpr int kRepeats = 9;
+// Short repeats, and many: the best of them falls between the interruptions of a machine that is not quiet.
+constexpr double kRepeatSeconds = 2e-3;
+constexpr int kMinRepeats = 5, kMaxRepeats = 1000;
 
 // Huge pages, as the library's own allocator asks for: otherwise misses of the TLB hide what the caches can do.
 Buffer touched_buffer(int64_t bytes) {
@@ -175,6 +177,7 @@ Rate rate_of(int threads, double seconds, const std::function<Work()>& make_work
   std::atomic<bool> failed{false};
   std::exception_ptr failure;
   std::atomic<int64_t> rounds{1};
+  std::atomic<int> repeats{0};
   std::vector<Clock::time_point> start(threads), end(threads);
   std::vector<double> units(threads), rates;
 
@@ -189,15 +192,19 @@ Rate rate_of(int threads, double seconds, const std::function<Work()>& make_work
     barrier.wait();
     if (failed) return;
     if (me == 0) {
-      // Doubling also warms up; afterwards one repeat takes its part of the time.
-      const double slice = seconds / (kRepeats + 2);
-      for (double took = 0; took < slice / 2; rounds = rounds * 2) {
+      // Doubling also warms up.
+      double took = 0;
+      while (true) {
         const auto t = Clock::now();
         work(rounds);
         took = seconds_since(t);
+        if (took >= kRepeatSeconds) break;
+        rounds = rounds * 2;
       }
+      repeats = std::max(kMinRepeats, static_cast<int>(std::min<double>(kMaxRepeats, seconds / took)));
     }
-    for (int k = 0; k < kRepeats; ++k) {
+    barrier.wait();
+    for (int k = 0, n = repeats; k < n; ++k) {
       barrier.wait();
       start[me] = Clock::now();
       units[me] = work(rounds);
