@@ -183,6 +183,7 @@ def test_two_paths_with_one_name(tmp_path):
 
 
 def test_flat_save_is_plain_safetensors(tmp_path):
+    assert fastnn.save is io.save and fastnn.load is io.load
     io.save({"w": fastnn.from_numpy(np.ones(2, np.float32))}, tmp_path / "w.safetensors")
     assert io.read_metadata(tmp_path / "w.safetensors") == {}
     assert io.load(tmp_path / "w.safetensors")["w"].numpy().tolist() == [1, 1]

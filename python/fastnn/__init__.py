@@ -16,6 +16,8 @@ _PARTS = frozenset(
 
 
 def __getattr__(name):
+    if name in ("save", "load"):
+        return getattr(importlib.import_module("fastnn.io"), name)
     if name in _PARTS:
         try:
             return importlib.import_module(f"fastnn.{name}")

@@ -63,6 +63,11 @@ class Mean(Metric):
         self._sum += float(value) * float(weight)
         self._weight += float(weight)
 
+    @property
+    def empty(self) -> bool:
+        """Nothing was taken in since the last `reset`."""
+        return self._weight == 0
+
     def compute(self) -> float:
         return self._sum / self._weight if self._weight else float("nan")
 

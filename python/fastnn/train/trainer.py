@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import time
@@ -11,6 +10,7 @@ import numpy as np
 
 from .._arrays import to_numpy
 from ..metrics import Mean, get_metric
+from .evaluation import Evaluation, batch_size, number
 from .history import History
 from .interrupt import InterruptGuard
 from .progress import Progress
@@ -19,7 +19,7 @@ from .resume import Resumable, state_of
 __all__ = ["Trainer", "fit"]
 
 
-class Trainer(Resumable):
+class Trainer(Evaluation, Resumable):
     """Trains a model and keeps everything needed to stop and continue it anywhere.
 
     A batch is ``(x, ..., target)``: the model is called with all but the last, the loss with its output and the last.
@@ -104,6 +104,10 @@ class Trainer(Resumable):
 
     def forward(self, batch):
         """``(loss, output, target)`` of a batch; output and target go to the metrics."""
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            raise TypeError(
+                f"Trainer: a batch is (x, ..., target), got {type(batch).__name__}; override Trainer.forward"
+            )
         *inputs, target = batch
         output = self.model(*inputs)
         return self.loss(output, target), output, target
@@ -205,6 +209,10 @@ class Trainer(Resumable):
                 and self.step % self.checkpoint_every == 0
             ):
                 self.save_checkpoint(self.checkpoint)
+        if not self.batch:
+            raise ValueError(
+                "fit: the loader gave no batch (is it a generator that was used up, or smaller than a batch?)"
+            )
         logs = {"epoch": self.epoch + 1, **self._logs()}
         if val_loader is not None:
             if hasattr(val_loader, "set_epoch"):  # a shuffled one, too, is read in the same order after a resume
@@ -253,7 +261,7 @@ class Trainer(Resumable):
         if self.scheduler is not None and self.schedule_per == "step" and not self._follows_metric():
             self.scheduler.step()
         self._skipped_in_a_row = 0
-        self._running.update(value, _batch_size(target))
+        self._running.update(value, batch_size(target))
         for metric in self.metrics:
             metric.update(output.detach(), target)
         if self.record_steps:
@@ -317,7 +325,7 @@ class Trainer(Resumable):
         return self.scheduler.step(logs[monitor])
 
     def _logs(self) -> dict:
-        return {"loss": self._running.compute(), **{m.name: _number(m.compute()) for m in self.metrics}}
+        return {"loss": self._running.compute(), **{m.name: number(m.compute()) for m in self.metrics}}
 
     def _reset_running(self):
         self._running.reset()
@@ -334,49 +342,6 @@ class Trainer(Resumable):
         batches = len(loader) if hasattr(loader, "__len__") else None
         return Progress(epochs, batches, None if self.progress is True else self.progress)
 
-    # --- evaluation ------------------------------------------------------------------------------------------------
-
-    def evaluate(self, loader) -> dict:
-        """Mean loss and metrics over a loader, in eval mode and without gradients."""
-        import fastnn
-
-        running = Mean("loss")
-        metrics = [copy.deepcopy(m) for m in self.metrics]
-        for metric in metrics:
-            metric.reset()
-        training = self.model.training
-        self.model.eval()
-        try:
-            with fastnn.no_grad():
-                for batch in loader:
-                    if self._guard.requested:
-                        break
-                    loss, output, target = self.forward(batch)
-                    running.update(loss.item(), _batch_size(target))
-                    for metric in metrics:
-                        metric.update(output, target)
-        finally:
-            self.model.train(training)
-        return {"loss": running.compute(), **{m.name: _number(m.compute()) for m in metrics}}
-
-    def predict(self, loader):
-        """The outputs for all batches of a loader, joined, as an array; batches are ``(x, ..., target)`` or just x."""
-        import fastnn
-
-        training = self.model.training
-        self.model.eval()
-        outputs = []
-        try:
-            with fastnn.no_grad():
-                for batch in loader:
-                    inputs = list(batch)[:-1] or list(batch) if isinstance(batch, (tuple, list)) else [batch]
-                    outputs.append(to_numpy(self.model(*inputs)).copy())
-        finally:
-            self.model.train(training)
-        if not outputs:
-            raise ValueError("predict: the loader gave no batch")
-        return np.concatenate(outputs)
-
 
 def fit(model, loss, optimizer, train_loader, val_loader=None, epochs: int = 10, resume=False, **options) -> History:
     """Train a model in one call: ``Trainer(model, loss, optimizer, **options).fit(...)``."""
@@ -385,16 +350,3 @@ def fit(model, loss, optimizer, train_loader, val_loader=None, epochs: int = 10,
 
 def _nothing(*_):
     pass
-
-
-def _batch_size(target) -> int:
-    shape = getattr(target, "shape", None)
-    if shape is None:
-        return len(target) if hasattr(target, "__len__") else 1
-    return int(shape[0]) if len(shape) else 1
-
-
-def _number(value):
-    """A metric with one number as a float; a matrix or a list per class as nested lists, which history can hold."""
-    array = to_numpy(value)
-    return float(array) if array.ndim == 0 else array.tolist()
