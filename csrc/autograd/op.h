@@ -65,11 +65,11 @@ struct OpNode : Node {
   Saved saved;
   bool released = false;
 
-  OpNode(Op&& o, Saved&& s) : op(std::move(o)), saved(std::move(s)) { saved.op_ = Op::name; }
-  std::string name() const override { return Op::name; }
+  OpNode(Op&& o, Saved&& s) : op(std::move(o)), saved(std::move(s)) { saved.op_ = op.name; }
+  std::string name() const override { return op.name; }
   std::vector<Tensor> backward(std::vector<Tensor>& dy) override {
     if (released)
-      throw RuntimeError(str(Op::name,
+      throw RuntimeError(str(op.name,
                              ": backward through this graph a second time; its saved tensors were freed by "
                              "the first (use retain_graph=True)"));
     Grads dx(*this);
@@ -128,6 +128,7 @@ template <class Op, class... A>
 auto apply(const A&... args) {
   Op op{};
   op.check(args...);
+  const char* const name = op.name;  // a constant of the type, or of the op where one struct serves a table of them
   Saved saved(has_backward<Op>::value && grad_enabled() && (detail::wants_grad(args) || ...));
   auto out = op.forward(saved, args...);
   if constexpr (has_backward<Op>::value) {
@@ -137,7 +138,7 @@ auto apply(const A&... args) {
       detail::each_output(out, [&](const Tensor& t) { set_history(t, node); });
     }
   }
-  if (anomaly_enabled()) detail::each_output(out, [&](const Tensor& t) { check_anomaly(Op::name, "its output", t); });
+  if (anomaly_enabled()) detail::each_output(out, [&](const Tensor& t) { check_anomaly(name, "its output", t); });
   return out;
 }
 

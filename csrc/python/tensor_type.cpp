@@ -64,47 +64,108 @@ void tensor_dealloc(PyObject* o) {
 }
 
 // An operand of an operator: a tensor, a Python number (weak), or what NumPy understands. False: not ours to handle.
-bool operand(PyObject* o, const Tensor* other, Tensor& out) {
+bool operand(PyObject* o, Operand& out) {
   if (is_tensor(o)) {
-    out = unwrap(o);
+    out.tensor = unwrap(o);
     return true;
   }
-  Scalar s;
-  if (scalar_from_object(o, s)) {
-    DType t = s.default_dtype();
-    if (other && promote(other->dtype(), t) == other->dtype()) t = other->dtype();
-    if (other && s.kind == Scalar::floating && fastnn::is_floating(other->dtype())) t = other->dtype();
-    if (s.kind == Scalar::integer && t != DType::int64 && !fastnn::is_floating(t)) {
-      const int64_t low = t == DType::uint8 ? 0 : INT32_MIN, high = t == DType::uint8 ? 255 : INT32_MAX;
-      if (s.i < low || s.i > high) throw OverflowError(str("the number ", s.i, " does not fit ", dtype_name(t)));
-    }
-    out = scalar_tensor(s, t);
-    out.impl()->wrapped_number = true;
-    return true;
-  }
+  if (scalar_from_object(o, out.number)) return true;
   if (PyObject_HasAttrString(o, "__array_interface__")) {
-    out = tensor_from_object(o, nullptr, false);
+    out.tensor = tensor_from_object(o, nullptr, false);
     return true;
   }
   return false;
 }
 
-template <Tensor (*F)(const Tensor&, const Tensor&)>
-PyObject* binary(PyObject* a, PyObject* b) {
+int64_t elements(const Operand& o) { return o.tensor.defined() ? o.tensor.numel() : 1; }
+
+template <class F>
+Tensor without_gil(int64_t work, F&& f) {
+  // Giving up the GIL costs more than a small kernel.
+  if (work < 16384) return f();
+  ReleaseGil release;
+  return f();
+}
+
+template <class F>
+PyObject* binary_operator(PyObject* a, PyObject* b, F&& f) {
   return guarded([&]() -> PyObject* {
-    Tensor x, y;
-    const Tensor* ta = is_tensor(a) ? &unwrap(a) : nullptr;
-    const Tensor* tb = is_tensor(b) ? &unwrap(b) : nullptr;
-    if (!operand(a, tb, x) || !operand(b, ta, y)) Py_RETURN_NOTIMPLEMENTED;
-    // Giving up the GIL costs more than a small kernel.
-    if (x.numel() + y.numel() < 16384) return wrap(F(x, y));
-    Tensor z;
-    {
-      ReleaseGil release;
-      z = F(x, y);
-    }
-    return wrap(z);
+    Operand x, y;
+    if (!operand(a, x) || !operand(b, y)) Py_RETURN_NOTIMPLEMENTED;
+    return wrap(without_gil(elements(x) + elements(y), [&] { return f(x, y); }));
   });
+}
+
+template <BinaryOp Op>
+PyObject* arithmetic(PyObject* a, PyObject* b) {
+  return binary_operator(a, b, [](const Operand& x, const Operand& y) { return binary(Op, x, y); });
+}
+
+PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return binary_operator(a, b, [](const Operand& x, const Operand& y) {
+    return y.tensor.defined() ? binary(BinaryOp::pow, x, y) : pow(x.tensor, y.number);
+  });
+}
+
+Tensor tensor_of(const Operand& o) {
+  return o.tensor.defined() ? o.tensor : scalar_tensor(o.number, o.number.default_dtype());
+}
+
+PyObject* matrix_multiply(PyObject* a, PyObject* b) {
+  return binary_operator(a, b, [](const Operand& x, const Operand& y) { return matmul(tensor_of(x), tensor_of(y)); });
+}
+
+template <BinaryOp Op>
+PyObject* arithmetic_inplace(PyObject* a, PyObject* b) {
+  return guarded([&]() -> PyObject* {
+    Operand y;
+    if (!operand(b, y)) Py_RETURN_NOTIMPLEMENTED;
+    const Tensor x = unwrap(a);
+    without_gil(x.numel(), [&] { return binary_(Op, x, y); });
+    Py_INCREF(a);
+    return a;
+  });
+}
+
+PyObject* power_inplace(PyObject* a, PyObject* b, PyObject*) { return arithmetic_inplace<BinaryOp::pow>(a, b); }
+
+template <UnaryOp Op>
+PyObject* unary_operator(PyObject* o) {
+  return guarded([&]() -> PyObject* {
+    const Tensor x = unwrap(o);
+    return wrap(without_gil(x.numel(), [&] { return unary(Op, x); }));
+  });
+}
+
+PyObject* positive(PyObject* o) {
+  Py_INCREF(o);
+  return o;
+}
+
+PyObject* rich_compare(PyObject* a, PyObject* b, int what) {
+  CompareOp op = CompareOp::eq;
+  switch (what) {
+    case Py_EQ:
+      op = CompareOp::eq;
+      break;
+    case Py_NE:
+      op = CompareOp::ne;
+      break;
+    case Py_LT:
+      op = CompareOp::lt;
+      break;
+    case Py_LE:
+      op = CompareOp::le;
+      break;
+    case Py_GT:
+      op = CompareOp::gt;
+      break;
+    case Py_GE:
+      op = CompareOp::ge;
+      break;
+  }
+  return binary_operator(a, b, [op](const Operand& x, const Operand& y) { return compare(op, x, y); });
 }
 
 Py_ssize_t tensor_length(PyObject* o) {
@@ -327,11 +388,36 @@ PyType_Slot slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(tensor_dealloc)},
     {Py_tp_getset, attributes},
     {Py_tp_members, members},
-    {Py_nb_add, reinterpret_cast<void*>(binary<add>)},
-    {Py_nb_subtract, reinterpret_cast<void*>(binary<sub>)},
-    {Py_nb_multiply, reinterpret_cast<void*>(binary<mul>)},
-    {Py_nb_true_divide, reinterpret_cast<void*>(binary<div>)},
-    {Py_nb_matrix_multiply, reinterpret_cast<void*>(binary<matmul>)},
+    {Py_nb_add, reinterpret_cast<void*>(arithmetic<BinaryOp::add>)},
+    {Py_nb_inplace_add, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::add>)},
+    {Py_nb_subtract, reinterpret_cast<void*>(arithmetic<BinaryOp::sub>)},
+    {Py_nb_inplace_subtract, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::sub>)},
+    {Py_nb_multiply, reinterpret_cast<void*>(arithmetic<BinaryOp::mul>)},
+    {Py_nb_inplace_multiply, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::mul>)},
+    {Py_nb_true_divide, reinterpret_cast<void*>(arithmetic<BinaryOp::div>)},
+    {Py_nb_inplace_true_divide, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::div>)},
+    {Py_nb_floor_divide, reinterpret_cast<void*>(arithmetic<BinaryOp::floor_divide>)},
+    {Py_nb_inplace_floor_divide, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::floor_divide>)},
+    {Py_nb_remainder, reinterpret_cast<void*>(arithmetic<BinaryOp::remainder>)},
+    {Py_nb_inplace_remainder, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::remainder>)},
+    {Py_nb_and, reinterpret_cast<void*>(arithmetic<BinaryOp::bitwise_and>)},
+    {Py_nb_inplace_and, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::bitwise_and>)},
+    {Py_nb_or, reinterpret_cast<void*>(arithmetic<BinaryOp::bitwise_or>)},
+    {Py_nb_inplace_or, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::bitwise_or>)},
+    {Py_nb_xor, reinterpret_cast<void*>(arithmetic<BinaryOp::bitwise_xor>)},
+    {Py_nb_inplace_xor, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::bitwise_xor>)},
+    {Py_nb_lshift, reinterpret_cast<void*>(arithmetic<BinaryOp::left_shift>)},
+    {Py_nb_inplace_lshift, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::left_shift>)},
+    {Py_nb_rshift, reinterpret_cast<void*>(arithmetic<BinaryOp::right_shift>)},
+    {Py_nb_inplace_rshift, reinterpret_cast<void*>(arithmetic_inplace<BinaryOp::right_shift>)},
+    {Py_nb_power, reinterpret_cast<void*>(power)},
+    {Py_nb_inplace_power, reinterpret_cast<void*>(power_inplace)},
+    {Py_nb_matrix_multiply, reinterpret_cast<void*>(matrix_multiply)},
+    {Py_nb_negative, reinterpret_cast<void*>(unary_operator<UnaryOp::neg>)},
+    {Py_nb_positive, reinterpret_cast<void*>(positive)},
+    {Py_nb_absolute, reinterpret_cast<void*>(unary_operator<UnaryOp::abs>)},
+    {Py_nb_invert, reinterpret_cast<void*>(unary_operator<UnaryOp::bitwise_not>)},
+    {Py_tp_richcompare, reinterpret_cast<void*>(rich_compare)},
     {Py_nb_bool, reinterpret_cast<void*>(tensor_bool)},
     {Py_nb_float, reinterpret_cast<void*>(tensor_float)},
     {Py_nb_int, reinterpret_cast<void*>(tensor_int)},

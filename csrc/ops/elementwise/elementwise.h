@@ -1,8 +1,17 @@
 #pragma once
-// Elementwise arithmetic with NumPy broadcasting and PyTorch's type promotion, copies and casts.
+// Elementwise functions with NumPy broadcasting and PyTorch's type promotion, copies and casts. The functions and their
+// gradients are the lines of unary_table.h and binary_table.h.
+//
+// Types: bool < integers < floats. The higher kind wins; among operands of one kind, tensors with dimensions before 0-d
+// tensors before numbers, so `float32 tensor * 2.5` and `int32 tensor + 1` keep their dtype. Functions of floats turn
+// integers into float32.
+
+#include <limits>
 
 #include "core/tensor.h"
-#include "kernels/kernel.h"
+#include "ops/elementwise/binary_table.h"
+#include "ops/elementwise/kernels.h"
+#include "ops/elementwise/unary_table.h"
 
 namespace fastnn {
 
@@ -10,30 +19,82 @@ namespace fastnn {
 /// dst = src, broadcast to dst's shape and converted to its dtype. The two may not overlap unless equal.
 void copy_into(const Tensor& dst, const Tensor& src);
 void fill_into(const Tensor& dst, Scalar value);
-/// dst += src (same shape and dtype).
+/// dst += src (broadcast and converted).
 void add_into(const Tensor& dst, const Tensor& src);
-/// A row-major copy.
-Tensor clone(const Tensor& x);
 bool has_nan(const Tensor& x);
 
-// --- operations with gradients --------------------------------------------------------------------------------------
-Tensor add(const Tensor& a, const Tensor& b);
-Tensor sub(const Tensor& a, const Tensor& b);
-Tensor mul(const Tensor& a, const Tensor& b);
-Tensor div(const Tensor& a, const Tensor& b);
-Tensor relu(const Tensor& x);
+// --- copies and casts --------------------------------------------------------------------------------------------
+/// A row-major copy.
+Tensor clone(const Tensor& x);
 /// x as `dtype`; x itself when it has it already.
 Tensor to(const Tensor& x, DType dtype);
 /// x itself when row-major, else a row-major copy.
 Tensor contiguous(const Tensor& x);
+/// x[...] = src, broadcast and converted, with history; returns x.
+Tensor copy_(const Tensor& x, const Tensor& src);
+Tensor fill_(const Tensor& x, Scalar value);
 
-/// Shape and element strides of up to three operands, as kernels take them.
-struct Strided {
-  int32_t rank;
-  int64_t shape[kMaxRank];
-  int64_t strides[3][kMaxRank];
+// --- one tensor ---------------------------------------------------------------------------------------------------
+/// Parameters p, q, r of a unary function, as its line in the table names them.
+struct UnaryArgs {
+  Scalar p = 0.0, q = 0.0, r = 0.0;
 };
-FASTNN_KERNEL(copy_strided, void* y, int y_type, const void* x, int x_type, const Strided& loop)
-FASTNN_KERNEL(binary_strided, int op, int type, void* y, const void* a, const void* b, const Strided& loop)
+Tensor unary(UnaryOp op, const Tensor& x, const UnaryArgs& args = {});
+/// The same in place; returns x.
+Tensor unary_(UnaryOp op, const Tensor& x, const UnaryArgs& args = {});
+Tensor predicate(PredicateOp op, const Tensor& x);
+
+// --- two tensors, or a tensor and a number ------------------------------------------------------------------------
+/// An operand of a binary function: a tensor or a number.
+struct Operand {
+  Tensor tensor;  // undefined: the number
+  Scalar number;
+  Operand(const Tensor& t) : tensor(t) {}
+  Operand(Scalar s) : number(s) {}
+  Operand() = default;
+};
+Tensor binary(BinaryOp op, const Operand& a, const Operand& b);
+Tensor binary_(BinaryOp op, const Tensor& a, const Operand& b);
+Tensor compare(CompareOp op, const Operand& a, const Operand& b);
+/// and = mul, or = maximum, xor = ne of the operands seen as bool.
+enum class LogicalOp { logical_and, logical_or, logical_xor };
+Tensor logical(LogicalOp op, const Tensor& a, const Tensor& b);
+/// The dtype of an arithmetic result.
+DType result_type(const Operand& a, const Operand& b);
+
+// --- three --------------------------------------------------------------------------------------------------------
+Tensor where(const Tensor& condition, const Operand& a, const Operand& b);
+/// a + c (b - a), a + p b c, a + p b / c, min(max(a, b), c); b and c may be numbers.
+Tensor ternary(TernaryOp op, const Tensor& a, const Operand& b, const Operand& c, double p = 1);
+
+// --- by name ------------------------------------------------------------------------------------------------------
+#define FASTNN_X(name, ...) \
+  inline Tensor name(const Tensor& x) { return unary(UnaryOp::name, x); }
+FASTNN_X(neg)
+FASTNN_X(abs)
+FASTNN_X(sign)
+FASTNN_X(square)
+FASTNN_X(exp)
+FASTNN_X(log)
+FASTNN_X(log1p)
+FASTNN_X(sqrt)
+FASTNN_X(rsqrt)
+FASTNN_X(reciprocal)
+FASTNN_X(tanh)
+FASTNN_X(sigmoid)
+FASTNN_X(relu)
+#undef FASTNN_X
+inline Tensor add(const Tensor& a, const Tensor& b) { return binary(BinaryOp::add, a, b); }
+inline Tensor sub(const Tensor& a, const Tensor& b) { return binary(BinaryOp::sub, a, b); }
+inline Tensor mul(const Tensor& a, const Tensor& b) { return binary(BinaryOp::mul, a, b); }
+inline Tensor div(const Tensor& a, const Tensor& b) { return binary(BinaryOp::div, a, b); }
+inline Tensor mul(const Tensor& a, double b) { return binary(BinaryOp::mul, a, Scalar(b)); }
+inline Tensor add(const Tensor& a, double b) { return binary(BinaryOp::add, a, Scalar(b)); }
+inline Tensor eq(const Tensor& a, const Operand& b) { return compare(CompareOp::eq, a, b); }
+inline Tensor ne(const Tensor& a, const Operand& b) { return compare(CompareOp::ne, a, b); }
+/// min(max(x, low), high); an infinite bound is none.
+Tensor clamp(const Tensor& x, Scalar low, Scalar high);
+/// x^exponent; whole and half exponents that have a function of their own use it.
+Tensor pow(const Tensor& x, Scalar exponent);
 
 }  // namespace fastnn
