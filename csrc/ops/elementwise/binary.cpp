@@ -5,7 +5,7 @@
 namespace fastnn {
 namespace {
 
-enum Uses : uint8_t { None = 0, UseAB = 1, UseABY = 3 };
+enum Uses : uint8_t { None, UseOther, UseB, UseAB, UseABY };
 
 struct Line {
   const char* name;
@@ -31,6 +31,11 @@ bool has_integer_version(BinaryOp op) {
     default:
       return false;
   }
+}
+/// Whether the gradients of f(a, b) need the value of a.
+bool needs_a(BinaryOp op, const Tensor& b) {
+  const Uses uses = line(op).uses;
+  return uses > UseB || (uses != None && b.requires_grad());
 }
 bool is_bitwise(BinaryOp op) { return op >= BinaryOp::bitwise_and; }
 
@@ -109,8 +114,8 @@ struct Binary {
       if (a.defined()) in[0] = {a.shape(), a.dtype()};
       if (b.defined()) in[1] = {b.shape(), b.dtype()};
       const Uses uses = line(op).uses;
-      saved.keep(uses != None ? a : Tensor());
-      saved.keep(uses != None ? b : Tensor());
+      saved.keep(needs_a(op, b) ? a : Tensor());
+      saved.keep(uses > UseOther || (uses == UseOther && a.requires_grad()) ? b : Tensor());
       saved.keep(uses == UseABY ? y : Tensor());
     }
     return y;
@@ -183,7 +188,7 @@ Tensor binary_(BinaryOp op, const Tensor& a, const Operand& b) {
     throw ValueError(str(name, ": shape ", b.tensor.shape(), " does not broadcast to ", a.shape(), " in place"));
   if (grad_enabled() && (a.requires_grad() || b.tensor.requires_grad())) {
     // Where the gradient needs the old values of a, it gets them in a copy.
-    const Tensor old = line(f).uses == None ? a : clone(a);
+    const Tensor old = needs_a(f, b.tensor) ? clone(a) : a;
     const Tensor y = binary(op, old, b);
     copy_into(a, y);
     end_inplace(a, y);

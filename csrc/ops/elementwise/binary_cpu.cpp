@@ -9,7 +9,7 @@ namespace {
 typedef void (*BinaryRun)(char* y, const char* a, const char* b, int64_t n);
 typedef void (*GradientRun)(char* d, const char* dy, const char* a, const char* b, const char* y, int64_t n);
 
-enum Uses { None = 0, UseAB = 1, UseABY = 3 };
+enum Uses { None, UseOther, UseB, UseAB, UseABY };
 
 template <class F, class T>
 void binary_run(char* y_, const char* a_, const char* b_, int64_t n) {
@@ -116,6 +116,13 @@ GradientRun pick_gradient(BinaryOp op, int wrt) {
   }
 }
 
+bool reads_operands(BinaryOp op) {
+#define FASTNN_X(name, what, ...) what,
+  constexpr Uses uses[] = {FASTNN_BINARY(FASTNN_X)};
+#undef FASTNN_X
+  return uses[static_cast<int>(op)] != None;
+}
+
 template <class T>
 bool any_zero(const char* p, int64_t n) {
   const T* x = reinterpret_cast<const T*>(p);
@@ -161,11 +168,12 @@ void binary_backward(void* d, const void* dy, const void* a, const void* b, cons
                      Elem type, int wrt, Number v) {
   const GradientRun f = type == Elem::f32 ? pick_gradient<float>(op, wrt) : pick_gradient<double>(op, wrt);
   char* base[5] = {static_cast<char*>(d), mutable_bytes(dy), mutable_bytes(a), mutable_bytes(b), mutable_bytes(y)};
-  // A null operand is a number (a function of two, one of them not a tensor), or one the gradient does not read.
+  // A null operand is the number, or one that this gradient does not use.
   alignas(8) char cell[8];
-  const bool number_a = a == nullptr && b != nullptr, number_b = b == nullptr && a != nullptr;
-  if (number_a) put_operand(base, loop, 2, cell, type, v);
-  if (number_b) put_operand(base, loop, 3, cell, type, v);
+  if (reads_operands(op)) {
+    put_operand(base, loop, 2, cell, type, v);
+    put_operand(base, loop, 3, cell, type, v);
+  }
   run_loop<1>(loop, base, {type, type, type, type, type},
               [&](char* const* p, int64_t n) { f(p[0], p[1], p[2], p[3], p[4], n); });
 }

@@ -2,15 +2,15 @@
 //
 //   X(name, uses, value, da, db)      value y of a and b; gradients in terms of dy = g, a, b and y.
 //
-// uses: what the gradients need, None, UseAB or UseABY. K(c) is a constant; all names are SIMD vectors or scalars alike.
+// uses: what the gradients need: None; UseOther, each the other operand only; UseB, da only b; UseAB; UseABY. K(c) is a constant; all names are SIMD vectors or scalars alike.
 #pragma once
 
 // clang-format off
 #define FASTNN_BINARY(X) \
   X(add,          None,   a + b,                       g,                                 g) \
   X(sub,          None,   a - b,                       g,                                 -g) \
-  X(mul,          UseAB,  a * b,                       g * b,                             g * a) \
-  X(div,          UseAB,  a / b,                       g / b,                             -g * (a / b / b)) \
+  X(mul,          UseOther,a * b,                       g * b,                             g * a) \
+  X(div,          UseB,   a / b,                       g / b,                             -g * (a / b / b)) \
   X(floor_divide, None,   floor_divide(a, b),          K(0),                              K(0)) \
   X(trunc_divide, None,   trunc(a / b),                K(0),                              K(0)) \
   X(remainder,    UseAB,  remainder(a, b),             g,                                 -g * floor_divide(a, b)) \

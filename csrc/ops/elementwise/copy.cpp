@@ -9,6 +9,13 @@
 namespace fastnn {
 namespace {
 
+// What an overwritten value gets.
+Tensor zeros_of(const Tensor& dy) {
+  const Tensor z = empty_like(dy);
+  fill_into(z, Scalar(0.0));
+  return z;
+}
+
 struct To {
   static constexpr const char* name = "to";
   DType from;
@@ -49,7 +56,19 @@ struct Copy {
   }
   void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
     if (dx.needs(0)) dx[0] = reduce_gradient(dy[0], shape, dtype);
+    if (dx.needs(1)) dx[1] = zeros_of(dy[0]);
   }
+};
+
+// The new value of x in x.fill_(value).
+struct Fill {
+  static constexpr const char* name = "fill_";
+  void check(const Tensor&, Scalar) {}
+  Tensor forward(Saved&, const Tensor& x, Scalar value) {
+    fill_into(x, value);
+    return x.detach();
+  }
+  void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) { dx[0] = zeros_of(dy[0]); }
 };
 
 }  // namespace
@@ -84,16 +103,16 @@ Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply<Clone>
 Tensor to(const Tensor& x, DType t) { return x.dtype() == t ? x : apply<To>(x, t); }
 
 Tensor copy_(const Tensor& x, const Tensor& src) {
+  if (src.impl() == x.impl()) return x;
   begin_inplace("copy_", x);
-  const Tensor y = apply<Copy>(src, x.detach());
+  const Tensor y = apply<Copy>(src, x);
   end_inplace(x, y);
   return x;
 }
 
 Tensor fill_(const Tensor& x, Scalar value) {
   begin_inplace("fill_", x);
-  fill_into(x, value);
-  end_inplace(x, Tensor());
+  end_inplace(x, apply<Fill>(x, value));
   return x;
 }
 
