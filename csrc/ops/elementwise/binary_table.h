@@ -2,7 +2,8 @@
 //
 //   X(name, uses, value, da, db)      value y of a and b; gradients in terms of dy = g, a, b and y.
 //
-// uses: what the gradients need: None; UseOther, each the other operand only; UseB, da only b; UseAB; UseABY. K(c) is a constant; all names are SIMD vectors or scalars alike.
+// uses: what the gradients need: None; UseOther, each the other operand only; UseB, da only b; UseAB; UseABY. K(c) is a
+// constant; all names are SIMD vectors or scalars alike.
 #pragma once
 
 // clang-format off

@@ -103,7 +103,11 @@ Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply<Clone>
 Tensor to(const Tensor& x, DType t) { return x.dtype() == t ? x : apply<To>(x, t); }
 
 Tensor copy_(const Tensor& x, const Tensor& src) {
-  if (src.impl() == x.impl()) return x;
+  // Onto itself nothing happens; only the check for a leaf below still holds.
+  const auto& meta = x.impl()->meta;
+  const Tensor& root = meta && meta->base.defined() ? meta->base : x;
+  const bool leaf = grad_enabled() && root.is_leaf() && root.impl()->requires_grad;
+  if (src.impl() == x.impl() && !leaf) return x;
   begin_inplace("copy_", x);
   const Tensor y = apply<Copy>(src, x);
   end_inplace(x, y);
