@@ -2,10 +2,9 @@
 
 import threading
 
+import fastnn
 import numpy as np
 import pytest
-
-import fastnn
 from fastnn.data import (
     ConcatDataset,
     DataLoader,

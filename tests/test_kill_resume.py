@@ -17,9 +17,8 @@ EPOCHS, STEPS = 3, 3 * 12
 
 def train(checkpoint):
     """Dropout, batch statistics, shuffling by threads, momentum, a schedule and validation: all there is to lose."""
-    import numpy as np
-
     import fastnn
+    import numpy as np
     from fastnn import nn
     from fastnn.data import DataLoader, TensorDataset
     from fastnn.optim import Adam
@@ -98,7 +97,6 @@ def test_kill_and_resume(tmp_path):
 def test_a_reader_sees_whole_files_only(tmp_path):
     """Reads while another thread overwrites: always one of the states that were written, complete."""
     import numpy as np
-
     from fastnn import io
 
     path = tmp_path / "x.safetensors"

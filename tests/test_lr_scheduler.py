@@ -3,7 +3,6 @@
 import math
 
 import pytest
-
 from fastnn.optim import lr_scheduler as S
 
 

@@ -10,10 +10,9 @@ import sys
 import textwrap
 import time
 
+import fastnn
 import numpy as np
 import pytest
-
-import fastnn
 from fastnn import nn
 from fastnn.data import DataLoader, TensorDataset
 from fastnn.optim import SGD, Adam

@@ -23,7 +23,7 @@ def default_seed() -> int:
     """The seed of fastnn's default generator, i.e. the one last given to `fastnn.manual_seed`."""
     import fastnn
 
-    return int(np.asarray(fastnn.get_rng_state()).reshape(-1)[0])
+    return int(fastnn.get_rng_state()[0])
 
 
 def philox_bits(n: int, seed: int, epoch: int, stream: int) -> np.ndarray:

@@ -270,19 +270,21 @@ class Trainer(Evaluation, Resumable):
 
     def _clip(self):
         """Clip the gradients; what is wrong with them if they are not finite."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        for p in parameters:
-            # The sum is finite unless an element is not, or it overflows: only then is a closer look needed.
-            g = to_numpy(p.grad)
-            if not math.isfinite(g.sum()) and not np.isfinite(g).all():
-                return f"the gradient of the parameter {self._name_of(p)} is not finite"
-        if self.clip_value is not None or self.clip_norm is not None:
-            from ..nn.utils import clip_grad_norm_, clip_grad_value_
+        from .. import _C
+        from ..nn.utils import clip_grad_norm_, clip_grad_value_
 
-            if self.clip_value is not None:
-                clip_grad_value_(parameters, self.clip_value)
-            if self.clip_norm is not None:
-                clip_grad_norm_(parameters, self.clip_norm)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return None
+        # The norm is finite unless an element is not, or it overflows: only then is a closer look needed.
+        if not math.isfinite(_C._grad_norm([p.grad for p in parameters], 2.0).item()):
+            for p in parameters:
+                if not np.isfinite(to_numpy(p.grad)).all():
+                    return f"the gradient of the parameter {self._name_of(p)} is not finite"
+        if self.clip_value is not None:
+            clip_grad_value_(parameters, self.clip_value)
+        if self.clip_norm is not None:
+            clip_grad_norm_(parameters, self.clip_norm)
         return None
 
     def _name_of(self, parameter):
