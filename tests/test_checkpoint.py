@@ -231,12 +231,12 @@ def test_atomic_write_keeps_the_old_file(tmp_path):
 def test_what_killed_writers_left_is_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    old, own, fresh = (tmp_path / f".f.{pid}-0.tmp" for pid in (dead.pid, os.getpid(), f"{dead.pid}0"))
+    old, own, fresh = (tmp_path / f".f[1].{pid}-0.tmp" for pid in (dead.pid, os.getpid(), f"{dead.pid}0"))
     for left in (old, own):
         left.write_bytes(b"x")
         os.utime(left, (0, 0))
     fresh.write_bytes(b"x")
-    with io.atomic_write(tmp_path / "f") as file:
+    with io.atomic_write(tmp_path / "f[1]") as file:
         file.write(b"y")
     assert not old.exists() and own.exists() and fresh.exists()
 

@@ -11,6 +11,7 @@ renamed over the target, then the directory is flushed. Whoever opens the path s
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import struct
@@ -93,7 +94,7 @@ def _sync_directory(folder: Path) -> None:
 
 def _remove_stale(target: Path) -> None:
     """Remove what a killed process left of an earlier write to `target`: its pid is gone and a minute has passed."""
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with suppress(OSError, ValueError):
             pid = int(left.name[len(target.name) + 2 :].split("-")[0])
             if time.time() - left.stat().st_mtime > 60 and not _alive(pid):

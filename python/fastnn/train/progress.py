@@ -9,6 +9,11 @@ import time
 __all__ = ["Progress", "format_seconds"]
 
 
+def format_duration(seconds: float) -> str:
+    """``0.3 s`` while short, then as `format_seconds`."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else format_seconds(seconds)
+
+
 def format_seconds(seconds: float) -> str:
     """``0:07``, ``12:34`` or ``1:02:03``."""
     s = max(0, int(seconds + 0.5))
@@ -86,7 +91,7 @@ class Progress:
 
     def epoch(self, epoch: int, logs: dict, seconds: float) -> None:
         """After an epoch: a line that stays."""
-        parts = [f"epoch {epoch + 1}/{self.epochs}", format_logs(logs), format_seconds(seconds)]
+        parts = [f"epoch {epoch + 1}/{self.epochs}", format_logs(logs), format_duration(seconds)]
         left = self.left(epoch + 1, 0)
         if left is not None and epoch + 1 < self.epochs:
             parts.append(f"left {format_seconds(left)}")
