@@ -10,6 +10,7 @@
 #include "kernels/parallel.h"
 #include "ops/matmul/gemm_pack.h"
 #include "ops/matmul/gemm_tile.h"
+#include "ops/matmul/gemm_vector.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -209,6 +210,7 @@ void gemm(const GemmArgs<T>& args) {
   const double work = static_cast<double>(g.M) * static_cast<double>(g.N) * static_cast<double>(max64(g.K, 1));
   const int64_t threads = work * static_cast<double>(g.batch) < kThreadWork ? 1 : num_threads();
 
+  if (vector_product(g, threads)) return;
   if (threads == 1) {
     for (int64_t z = 0; z < g.batch; ++z)
       block(g, g.A + z * g.a_batch, g.B + z * g.b_batch,

@@ -51,27 +51,32 @@ inline void transpose_group(double* out, int64_t width, const double* p, int64_t
 /// out[k * width + j] = p[j * ld + k] for j < n, k < kc: columns of B that lie contiguous in memory.
 template <class T>
 inline void transpose(T* out, int64_t width, const T* p, int64_t ld, int64_t kc, int64_t n) {
-  int64_t j = 0;
+  int64_t done = 0;  // columns that are finished
 #if defined(__AVX2__)
   constexpr int64_t per = 16 / sizeof(T), run = 128, pitch = run + 16;
-  for (; j + kGroup <= n; j += kGroup) {
-    int64_t k = 0;
-    if (aliases<T>(ld)) {
-      // These rows would evict each other between two visits of 16 bytes: read each once, whole, through the stack.
-      alignas(64) T rows[kGroup * pitch];
-      for (; k + run <= kc; k += run) {
+  const bool stage = aliases<T>(ld);
+  done = n / kGroup * kGroup;
+  for (int64_t k0 = 0; k0 < kc; k0 += run) {
+    const int64_t k1 = k0 + run < kc ? k0 + run : kc;
+    for (int64_t j = 0; j < done; j += kGroup) {
+      const T* from = p + j * ld;
+      int64_t k = k0;
+      if (stage && k1 - k0 == run) {
+        // These rows would evict each other between two visits of 16 bytes: read each once, whole, through the stack.
+        alignas(64) T rows[kGroup * pitch];
         for (int64_t i = 0; i < kGroup; ++i)
 #pragma GCC unroll 8
-          for (int64_t x = 0; x < run; x += kLanes<T>) store(rows + i * pitch + x, load(p + (j + i) * ld + k + x));
-        for (int64_t x = 0; x < run; x += per) transpose_group(out + (k + x) * width + j, width, rows + x, pitch);
+          for (int64_t x = 0; x < run; x += kLanes<T>) store(rows + i * pitch + x, load(from + i * ld + k0 + x));
+        for (int64_t x = 0; x < run; x += per) transpose_group(out + (k0 + x) * width + j, width, rows + x, pitch);
+        continue;
       }
+      for (; k + per <= k1; k += per) transpose_group(out + k * width + j, width, from + k, ld);
+      for (; k < k1; ++k)
+        for (int64_t i = 0; i < kGroup; ++i) out[k * width + j + i] = from[i * ld + k];
     }
-    for (; k + per <= kc; k += per) transpose_group(out + k * width + j, width, p + j * ld + k, ld);
-    for (; k < kc; ++k)
-      for (int64_t i = 0; i < kGroup; ++i) out[k * width + j + i] = p[(j + i) * ld + k];
   }
 #endif
-  for (; j < n; ++j)
+  for (int64_t j = done; j < n; ++j)
     for (int64_t k = 0; k < kc; ++k) out[k * width + j] = p[j * ld + k];
 }
 

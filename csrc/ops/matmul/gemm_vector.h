@@ -1,0 +1,271 @@
+// Products with one row or one column: every element of the matrix is used once, so the memory bandwidth is the roof.
+// The order of the sums is that of the tile, so a row alone has the same bits as in a batch.
+#pragma once
+
+#include "kernels/parallel.h"
+#include "kernels/simd.h"
+#include "ops/matmul/gemm.h"
+
+namespace fastnn {
+namespace FASTNN_ISA {
+namespace {
+
+/// y[j] = act([y[j]] + sum_k x[k] B[k][j] + bias[j]); strides in elements.
+template <class T>
+struct VectorArgs {
+  int64_t n, K;
+  const T* x;
+  int64_t x_stride;
+  const T* B;
+  int64_t b_row, b_col;
+  T* y;
+  int64_t y_stride;
+  const T* bias;
+  int64_t bias_stride;
+  Activation act;
+  bool add;
+
+  int64_t chunk() const { return K > 0 ? (K + gemm_chunks(K) - 1) / gemm_chunks(K) : 1; }
+  /// Takes the sums of one chunk of K, of columns [j, j + count).
+  void take(const T* sums, int64_t j, int64_t count, bool first, bool last) const {
+    for (int64_t i = 0; i < count; ++i) {
+      T& out = y[(j + i) * y_stride];
+      T v = first && !add ? sums[i] : out + sums[i];
+      if (last && bias) v = v + bias[(j + i) * bias_stride];
+      if (last && act == Activation::relu) v = v < T{0} ? T{0} : v;
+      out = v;
+    }
+  }
+};
+
+/// sums[0..n) += x[k] B[k][0..n) for R rows in ascending order; rows of B are contiguous.
+template <class T, int R>
+inline void add_rows(T* sums, const T* x, int64_t x_stride, const T* B, int64_t b_row, int64_t n) {
+  Vec<T> xs[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) xs[r] = splat<Vec<T>>(x[r * x_stride]);
+  int64_t j = 0;
+  for (; j + kLanes<T> <= n; j += kLanes<T>) {
+    Vec<T> v = load(sums + j);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) v = fma(xs[r], load(B + r * b_row + j), v);
+    store(sums + j, v);
+  }
+  if (j == n) return;
+  Vec<T> v = load(sums + j);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) v = fma(xs[r], load_n(B + r * b_row + j, n - j), v);
+  store(sums + j, v);
+}
+
+/// Columns [j0, j1) where the rows of B are contiguous: eight rows of B pass over sums kept in the first-level cache.
+template <class T>
+void vector_by_rows(const VectorArgs<T>& v, int64_t j0, int64_t j1) {
+  constexpr int64_t block = 12288 / sizeof(T);
+  alignas(64) T sums[block];
+  const int64_t chunk = v.chunk();
+  for (; j0 < j1; j0 += block) {
+    const int64_t n = j1 - j0 < block ? j1 - j0 : block;
+    for (int64_t k0 = 0; k0 == 0 || k0 < v.K; k0 += chunk) {
+      const int64_t k1 = k0 + chunk < v.K ? k0 + chunk : v.K;
+      for (int64_t i = 0; i < n; i += kLanes<T>) store(sums + i, Vec<T>{});
+      const T* B = v.B + k0 * v.b_row + j0;
+      int64_t k = k0;
+      for (; k + 8 <= k1; k += 8, B += 8 * v.b_row)
+        add_rows<T, 8>(sums, v.x + k * v.x_stride, v.x_stride, B, v.b_row, n);
+      for (; k < k1; ++k, B += v.b_row) add_rows<T, 1>(sums, v.x + k * v.x_stride, v.x_stride, B, v.b_row, n);
+      v.take(sums, j0, n, k0 == 0, k1 == v.K);
+    }
+  }
+}
+
+// Interleaves of 4- and 8-byte elements within each 16-byte lane, and choices of whole lanes, of two vectors.
+#if defined(__AVX512F__)
+#define FASTNN_LOW32 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define FASTNN_HIGH32 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define FASTNN_LOW64 0, 8, 2, 10, 4, 12, 6, 14
+#define FASTNN_HIGH64 1, 9, 3, 11, 5, 13, 7, 15
+#define FASTNN_EVEN128 0, 1, 4, 5, 8, 9, 12, 13
+#define FASTNN_ODD128 2, 3, 6, 7, 10, 11, 14, 15
+#elif defined(__AVX2__)
+#define FASTNN_LOW32 0, 8, 1, 9, 4, 12, 5, 13
+#define FASTNN_HIGH32 2, 10, 3, 11, 6, 14, 7, 15
+#define FASTNN_LOW64 0, 4, 2, 6
+#define FASTNN_HIGH64 1, 5, 3, 7
+#define FASTNN_EVEN128 0, 1, 4, 5
+#define FASTNN_ODD128 2, 3, 6, 7
+#else
+#define FASTNN_LOW32 0, 4, 1, 5
+#define FASTNN_HIGH32 2, 6, 3, 7
+#define FASTNN_LOW64 0, 2
+#define FASTNN_HIGH64 1, 3
+#endif
+#define FASTNN_PICK(a, b, pattern) __builtin_shufflevector(a, b, pattern)
+
+/// `per` vectors: element e of every lane of vector i becomes element i of every lane of vector e.
+inline void transpose_in_lanes(f32v* r) {
+  const f64v low01 = (f64v)FASTNN_PICK(r[0], r[1], FASTNN_LOW32), high01 = (f64v)FASTNN_PICK(r[0], r[1], FASTNN_HIGH32);
+  const f64v low23 = (f64v)FASTNN_PICK(r[2], r[3], FASTNN_LOW32), high23 = (f64v)FASTNN_PICK(r[2], r[3], FASTNN_HIGH32);
+  r[0] = (f32v)FASTNN_PICK(low01, low23, FASTNN_LOW64);
+  r[1] = (f32v)FASTNN_PICK(low01, low23, FASTNN_HIGH64);
+  r[2] = (f32v)FASTNN_PICK(high01, high23, FASTNN_LOW64);
+  r[3] = (f32v)FASTNN_PICK(high01, high23, FASTNN_HIGH64);
+}
+inline void transpose_in_lanes(f64v* r) {
+  const f64v a = r[0], b = r[1];
+  r[0] = FASTNN_PICK(a, b, FASTNN_LOW64);
+  r[1] = FASTNN_PICK(a, b, FASTNN_HIGH64);
+}
+
+/// L vectors become their transpose.
+template <class T>
+inline void transpose_square(Vec<T> (&r)[kLanes<T>]) {
+  constexpr int per = 16 / sizeof(T);
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes<T>; i += per) transpose_in_lanes(r + i);
+#pragma GCC unroll 4
+  for (int e = 0; e < per; ++e) {
+#if defined(__AVX512F__)
+    const f64v x0 = (f64v)r[e], x1 = (f64v)r[e + per], x2 = (f64v)r[e + 2 * per], x3 = (f64v)r[e + 3 * per];
+    const f64v even01 = FASTNN_PICK(x0, x1, FASTNN_EVEN128), odd01 = FASTNN_PICK(x0, x1, FASTNN_ODD128);
+    const f64v even23 = FASTNN_PICK(x2, x3, FASTNN_EVEN128), odd23 = FASTNN_PICK(x2, x3, FASTNN_ODD128);
+    r[e] = (Vec<T>)FASTNN_PICK(even01, even23, FASTNN_EVEN128);
+    r[e + per] = (Vec<T>)FASTNN_PICK(odd01, odd23, FASTNN_EVEN128);
+    r[e + 2 * per] = (Vec<T>)FASTNN_PICK(even01, even23, FASTNN_ODD128);
+    r[e + 3 * per] = (Vec<T>)FASTNN_PICK(odd01, odd23, FASTNN_ODD128);
+#elif defined(__AVX2__)
+    const f64v x0 = (f64v)r[e], x1 = (f64v)r[e + per];
+    r[e] = (Vec<T>)FASTNN_PICK(x0, x1, FASTNN_EVEN128);
+    r[e + per] = (Vec<T>)FASTNN_PICK(x0, x1, FASTNN_ODD128);
+#endif
+  }
+}
+#undef FASTNN_LOW32
+#undef FASTNN_HIGH32
+#undef FASTNN_LOW64
+#undef FASTNN_HIGH64
+#undef FASTNN_EVEN128
+#undef FASTNN_ODD128
+#undef FASTNN_PICK
+
+/// Columns [j0, j1) where the columns of B are contiguous: L columns at a time are transposed in registers, which keeps
+/// the lanes independent and so the order of each sum.
+template <class T>
+void vector_by_columns(const VectorArgs<T>& v, int64_t j0, int64_t j1) {
+  constexpr int L = kLanes<T>;
+  constexpr int64_t line = 64 / sizeof(T);
+  const int64_t chunk = v.chunk();
+  for (; j0 < j1; j0 += L) {
+    const int64_t n = j1 - j0 < L ? j1 - j0 : L;
+    const int64_t ld[2] = {v.b_col, 0};  // columns past the end repeat the first
+    // The next L columns are fetched meanwhile, one after the other: memory likes long runs, not L of them side by
+    // side.
+    const T* next = v.B + (j0 + L) * v.b_col;
+    int64_t next_k = 0, next_columns = j1 - j0 - L < L ? j1 - j0 - L : L;
+    for (int64_t k0 = 0; k0 == 0 || k0 < v.K; k0 += chunk) {
+      const int64_t k1 = k0 + chunk < v.K ? k0 + chunk : v.K;
+      Vec<T> sum = {};
+      for (int64_t k = k0; k < k1; k += L) {
+        const T* const B = v.B + j0 * v.b_col + k;
+        const T* const x = v.x + k * v.x_stride;
+        Vec<T> r[L];
+        if (k + L <= k1) {
+#pragma GCC unroll 16
+          for (int i = 0; i < L; ++i) {
+            const T* const p = B + i * ld[i >= n];
+            if (next_columns > 0) __builtin_prefetch(next + next_k + i * line, 0, 2);
+            r[i] = load(p);
+          }
+          next_k += L * line;
+          if (next_k >= v.K) next_k = 0, next += v.b_col, --next_columns;
+          transpose_square<T>(r);
+#pragma GCC unroll 16
+          for (int i = 0; i < L; ++i) sum = fma(splat<Vec<T>>(x[i * v.x_stride]), r[i], sum);
+        } else {
+#pragma GCC unroll 16
+          for (int i = 0; i < L; ++i) r[i] = load_n(B + i * ld[i >= n], k1 - k);
+          transpose_square<T>(r);
+#pragma GCC unroll 16
+          for (int i = 0; i < L; ++i)
+            if (k + i < k1) sum = fma(splat<Vec<T>>(x[i * v.x_stride]), r[i], sum);
+        }
+      }
+      alignas(64) T sums[L];
+      store(sums, sum);
+      v.take(sums, j0, n, k0 == 0, k1 == v.K);
+    }
+  }
+}
+
+/// One element: eight chunks side by side hide the latency of the chains.
+template <class T>
+T dot_chunks(const T* x, int64_t x_stride, const T* b, int64_t b_stride, int64_t K, T y, bool add) {
+  constexpr int W = 8;
+  const int64_t chunks = gemm_chunks(K), chunk = (K + chunks - 1) / chunks;
+  bool first = !add;
+  for (int64_t c = 0; c < chunks; c += W) {
+    T sums[W] = {};
+    const int64_t full = (c + W) * chunk <= K ? chunk : 0;
+#pragma GCC unroll 1
+    for (int64_t k = 0; k < full; ++k)
+#pragma GCC unroll 8
+      for (int w = 0; w < W; ++w) {
+        const int64_t i = (c + w) * chunk + k;
+        sums[w] = fma(x[i * x_stride], b[i * b_stride], sums[w]);
+      }
+    for (int w = 0; w < W && c + w < chunks; ++w) {
+      if (full == 0)
+        for (int64_t i = (c + w) * chunk; i < (c + w + 1) * chunk && i < K; ++i)
+          sums[w] = fma(x[i * x_stride], b[i * b_stride], sums[w]);
+      y = first ? sums[w] : y + sums[w];
+      first = false;
+    }
+  }
+  return y;
+}
+
+/// The product when M or N is 1 and the matrix is contiguous one way; false when another path must take it.
+template <class T>
+bool vector_product(const GemmArgs<T>& g, int64_t threads) {
+  if (g.M != 1 && g.N != 1) return false;
+  const bool row = g.M == 1;  // else C^T = B^T A^T: the column of B is the vector, A transposed the matrix
+  const int64_t n = row ? g.N : g.M, along = row ? g.b_row : g.a_col, across = row ? g.b_col : g.a_row;
+  const bool dot = n == 1, by_rows = across == 1 && n >= 4 * kLanes<T>, by_columns = along == 1 && n >= kLanes<T>;
+  if (!dot && !by_rows && !by_columns) return false;
+  if (g.K > 64 * kGemmChunk && n < threads * 64) return false;  // too few columns for the threads: K is split instead
+  const auto one = [&](int64_t z, int64_t j0, int64_t j1) {
+    const T *A = g.A + z * g.a_batch, *B = g.B + z * g.b_batch;
+    T* const C = g.C + z * g.c_batch;
+    if (dot) {
+      T v = dot_chunks(A, g.a_col, B, g.b_row, g.K, g.accumulate ? *C : T{0}, g.accumulate);
+      if (g.bias) v = v + *g.bias;
+      *C = g.act == Activation::relu && v < T{0} ? T{0} : v;
+      return;
+    }
+    const VectorArgs<T> v{n,           g.K,    row ? A : B, row ? g.a_col : g.b_row, row ? B : A,
+                          along,       across, C,           row ? 1 : g.c_row,       g.bias,
+                          row ? 1 : 0, g.act,  g.accumulate};
+    if (by_rows)
+      vector_by_rows(v, j0, j1);
+    else
+      vector_by_columns(v, j0, j1);
+  };
+  // Runs of columns that are whole cache lines of C.
+  const int64_t runs = threads == 1 ? 1 : n < threads * 256 ? (n + 255) / 256 : threads;
+  const int64_t run = ((n + runs - 1) / runs + 63) / 64 * 64;
+  const int64_t strips = (n + run - 1) / run;
+  const auto task = [&](int64_t t) {
+    const int64_t j0 = t % strips * run;
+    one(t / strips, j0, j0 + run < n ? j0 + run : n);
+  };
+  if (threads == 1) {
+    for (int64_t t = 0; t < g.batch * strips; ++t) task(t);
+  } else {
+    parallel_tasks(g.batch * strips, task);
+  }
+  return true;
+}
+
+}  // namespace
+}  // namespace FASTNN_ISA
+}  // namespace fastnn
