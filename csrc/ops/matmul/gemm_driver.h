@@ -25,6 +25,8 @@ inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 constexpr int64_t kBlockBytesB = 512 << 10, kBlockBytesA = 192 << 10;
 /// So much of A stays in that cache while panels of B pass by.
 constexpr int64_t kRowBytes = 256 << 10;
+/// So much of B is taken at a time then: long enough runs of C, and it is still there for the next row tile.
+constexpr int64_t kGroupBytesB = 96 << 10;
 /// B spread over more memory than this is not read in place again and again.
 constexpr int64_t kSpanBytes = 1 << 20;
 
@@ -94,18 +96,25 @@ struct Slice {
   }
   /// Row tiles [t0, t1) of A packed one after the other to `out`.
   void pack_rows_of(T* out, int64_t t0, int64_t t1) const {
-    for (int64_t t = t0; t < t1; ++t) {
-      const int64_t m = plan.row(t), mr = plan.row(t + 1) - m;
-      const T* const a = A + m * g.a_row;
-      T* const to = out + (m - plan.row(t0)) * plan.pitch_a;
-      if (plan.copy_a)
-        copy_rows(to, plan.pitch_a, a, g.a_row, kc, mr);
-      else
-        pack_rows(to, a, g.a_row, g.a_col, kc, mr);
-    }
+    // Short runs of k, so that the cache lines of columns of A that two tiles share are read once.
+    const int64_t run = g.a_row == 1 && !plan.copy_a ? 64 : kc;
+    for (int64_t k = 0; k < kc; k += run)
+      for (int64_t t = t0; t < t1; ++t) {
+        const int64_t m = plan.row(t), mr = plan.row(t + 1) - m, count = min64(run, kc - k);
+        const T* const a = A + m * g.a_row + k * g.a_col;
+        T* const to = out + (m - plan.row(t0)) * plan.pitch_a;
+        if (plan.copy_a)
+          copy_rows(to, plan.pitch_a, a, g.a_row, count, mr);
+        else if (g.a_row == 1)
+          pack_columns_of<T, kMaxRows>(mr, to + k * mr, a, g.a_col, count);
+        else
+          pack_strided(to + k * mr, a, g.a_row, g.a_col, count, mr);
+      }
   }
   /// Tile t of the rows (packed_a: packed from row tile t0 on, or null) with panel q (packed_b, or null).
   void run(int64_t t, const T* packed_a, int64_t t0, int64_t q, const T* packed_b) {
+    // The first pass over B in place fetches the next panel.
+    end.ahead = !packed_b && t == 0 && q + 1 < plan.panels ? plan.width : 0;
     const int64_t m = plan.row(t), mr = plan.row(t + 1) - m, n = plan.panel_columns(q);
     const int64_t w = round_up(n, kLanes<T>), n0 = q * plan.width;
     const T* a = A + m * g.a_row;
@@ -126,53 +135,62 @@ template <class T>
 void block(const GemmArgs<T>& g, const T* A, const T* B, const Part<T>& p) {
   const Plan<T> plan(g, p.m1 - p.m0, p.n1 - p.n0);
   const int64_t size = sizeof(T);
+  // A group of panels of B (packed where need be) meets a run of row tiles of A (likewise).
+  const int64_t limit = plan.by_panel ? kGroupBytesB : kBlockBytesB;
+  int64_t group = max64(1, min64(plan.panels, limit / (plan.chunk * plan.width * size)));
+  if (!plan.by_panel && !plan.pack_b) group = plan.panels;
+  group = ceil_div(plan.panels, ceil_div(plan.panels, group));
   const bool packs_a = plan.copy_a || plan.pack_a;
-  // How many panels of B and row tiles of A are packed at a time.
-  int64_t b_panels = 1, a_tiles = plan.row_tiles;
-  if (!plan.by_panel) {
-    if (plan.pack_b) b_panels = max64(1, min64(plan.panels, kBlockBytesB / (plan.chunk * plan.width * size)));
-    b_panels = ceil_div(plan.panels, ceil_div(plan.panels, b_panels));
-    a_tiles = plan.copy_a ? 1 : max64(1, min64(plan.row_tiles, kBlockBytesA / (plan.pitch_a * kMaxRows * size)));
-  }
-  const int64_t b_bytes = round_up(b_panels * plan.chunk * plan.width * size, 64) + 64;
-  const int64_t a_bytes = packs_a ? (a_tiles * kMaxRows + 1) * plan.pitch_a * size : 0;
+  int64_t run = plan.row_tiles;
+  if (!plan.by_panel) run = plan.copy_a ? 1 : max64(1, min64(run, kBlockBytesA / (plan.pitch_a * kMaxRows * size)));
+
+  const int64_t b_bytes = round_up((plan.pack_b ? group : 1) * plan.chunk * plan.width * size, 64) + 64;
+  const int64_t a_bytes = packs_a ? (run * kMaxRows + 1) * plan.pitch_a * size : 0;
   char* const scratch = static_cast<char*>(detail::gemm_scratch(detail::GemmScratch::local, b_bytes + a_bytes));
   T* const packed_b = reinterpret_cast<T*>(scratch);
   T* const packed_a = packs_a ? reinterpret_cast<T*>(scratch + b_bytes) : nullptr;
 
-  const int64_t group = plan.by_panel ? plan.panels : plan.pack_b ? b_panels : plan.panels;
-  for (int64_t q0 = 0; q0 < plan.panels; q0 += group) {
-    const int64_t q1 = min64(q0 + group, plan.panels);
+  const auto slice = [&](int64_t c) {
+    const int64_t k0 = c * plan.chunk;
+    const bool finish = p.finish && c + 1 == p.c1;
+    const TileEnd<T> end{c > p.c0 || p.add, nullptr, finish ? g.act : Activation::none, 0};
+    return Slice<T>{plan, g,       A + p.m0 * g.a_row + k0 * g.a_col, B + p.n0 * g.b_col + k0 * g.b_row,
+                    p.C,  p.c_row, min64(plan.chunk, g.K - k0),       finish && g.bias ? g.bias + p.n0 : nullptr,
+                    end};
+  };
+  const auto at = [&](const Slice<T>& s, int64_t q, int64_t q0) -> T* {  // where panel q is packed
+    return !s.packs(q) ? nullptr : plan.pack_b ? packed_b + (q - q0) * s.kc * plan.width : packed_b;
+  };
+  const auto pack = [&](const Slice<T>& s, int64_t q0, int64_t q1) {
+    for (int64_t q = q0; q < q1; ++q)
+      if (s.packs(q)) s.pack(at(s, q, q0), q);
+  };
+  const auto tiles = [&](Slice<T>& s, int64_t q0, int64_t q1, int64_t t0, int64_t t1) {
+    for (int64_t t = t0; t < t1; ++t)
+      for (int64_t q = q0; q < q1; ++q) s.run(t, packed_a, t0, q, at(s, q, q0));
+  };
+
+  if (plan.by_panel) {
     for (int64_t c = p.c0; c < p.c1; ++c) {
-      const int64_t k0 = c * plan.chunk;
-      const bool finish = p.finish && c + 1 == p.c1;
-      Slice<T> s{plan,
-                 g,
-                 A + p.m0 * g.a_row + k0 * g.a_col,
-                 B + p.n0 * g.b_col + k0 * g.b_row,
-                 p.C,
-                 p.c_row,
-                 min64(plan.chunk, g.K - k0),
-                 finish && g.bias ? g.bias + p.n0 : nullptr,
-                 {c > p.c0 || p.add, nullptr, finish ? g.act : Activation::none}};
-      if (plan.by_panel) {
-        if (packs_a) s.pack_rows_of(packed_a, 0, plan.row_tiles);
-        for (int64_t q = q0; q < q1; ++q) {
-          const T* b = nullptr;
-          if (s.packs(q)) s.pack(packed_b, q), b = packed_b;
-          for (int64_t t = 0; t < plan.row_tiles; ++t) s.run(t, packed_a, 0, q, b);
-        }
-        continue;
+      Slice<T> s = slice(c);
+      if (packs_a) s.pack_rows_of(packed_a, 0, plan.row_tiles);
+      for (int64_t q = 0; q < plan.panels; q += group) {
+        const int64_t q1 = min64(q + group, plan.panels);
+        pack(s, q, q1);
+        tiles(s, q, q1, 0, plan.row_tiles);
       }
-      const int64_t step = s.kc * plan.width;
-      for (int64_t q = q0; q < q1; ++q)
-        if (s.packs(q)) s.pack(packed_b + (plan.pack_b ? (q - q0) * step : 0), q);
-      for (int64_t t0 = 0; t0 < plan.row_tiles; t0 += a_tiles) {
-        const int64_t t1 = min64(t0 + a_tiles, plan.row_tiles);
-        if (packs_a) s.pack_rows_of(packed_a, t0, t1);
-        for (int64_t t = t0; t < t1; ++t)
-          for (int64_t q = q0; q < q1; ++q)
-            s.run(t, packed_a, t0, q, s.packs(q) ? packed_b + (plan.pack_b ? (q - q0) * step : 0) : nullptr);
+    }
+    return;
+  }
+  for (int64_t q = 0; q < plan.panels; q += group) {
+    const int64_t q1 = min64(q + group, plan.panels);
+    for (int64_t c = p.c0; c < p.c1; ++c) {
+      Slice<T> s = slice(c);
+      pack(s, q, q1);
+      for (int64_t t = 0; t < plan.row_tiles; t += run) {
+        const int64_t t1 = min64(t + run, plan.row_tiles);
+        if (packs_a) s.pack_rows_of(packed_a, t, t1);
+        tiles(s, q, q1, t, t1);
       }
     }
   }

@@ -115,18 +115,23 @@ inline void copy_rows(T* out, int64_t pitch, const T* A, int64_t a_row, int64_t 
   }
 }
 
-/// The rows of A that one tile reads, k by k: out[k * rows + i] = A[i * a_row + k * a_col].
+/// The rows of A that one tile reads, k by k: out[k * MR + i] = A[i + k * a_col].
+template <class T, int MR>
+void pack_columns(T* out, const T* A, int64_t a_col, int64_t kc) {
+  for (int64_t k = 0; k < kc; ++k) __builtin_memcpy(out + k * MR, A + k * a_col, MR * sizeof(T));
+}
+
+template <class T, int MR>
+inline void pack_columns_of(int64_t rows, T* out, const T* A, int64_t a_col, int64_t kc) {
+  if constexpr (MR == 1)
+    pack_columns<T, 1>(out, A, a_col, kc);
+  else
+    rows == MR ? pack_columns<T, MR>(out, A, a_col, kc) : pack_columns_of<T, MR - 1>(rows, out, A, a_col, kc);
+}
+
+/// out[k * rows + i] = A[i * a_row + k * a_col].
 template <class T>
-inline void pack_rows(T* out, const T* A, int64_t a_row, int64_t a_col, int64_t kc, int64_t rows) {
-  constexpr int64_t L = kLanes<T>;
-  if (a_row == 1) {
-    for (int64_t k = 0; k < kc; ++k, A += a_col, out += rows) {
-      int64_t i = 0;
-      for (; i + L <= rows; i += L) store(out + i, load(A + i));
-      if (i < rows) store_n(out + i, load_n(A + i, rows - i), rows - i);
-    }
-    return;
-  }
+inline void pack_strided(T* out, const T* A, int64_t a_row, int64_t a_col, int64_t kc, int64_t rows) {
   for (int64_t k = 0; k < kc; ++k)
     for (int64_t i = 0; i < rows; ++i) out[k * rows + i] = A[i * a_row + k * a_col];
 }

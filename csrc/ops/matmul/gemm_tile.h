@@ -31,6 +31,7 @@ struct TileEnd {
   bool add;       // C += instead of C =
   const T* bias;  // of the tile's first column, or null
   Activation act;
+  int64_t ahead;  // the element this far after each one read of B is fetched meanwhile (0: nothing new)
 };
 
 /// C[0..MR) x [0..n) (+)= A B over k steps; (NV - 1) L < n <= NV L. Rows of B hold NV L readable elements.
@@ -55,6 +56,8 @@ __attribute__((noinline)) void tile(int64_t k, const T* A, int64_t a_row, int64_
     Vec<T> b[NV];
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) b[j] = load(B + j * L);
+    __builtin_prefetch(B + end.ahead);
+    __builtin_prefetch(B + end.ahead + 64 / sizeof(T));
 #pragma GCC unroll 14
     for (int i = 0; i < MR; ++i) {
       const Vec<T> ai = splat<Vec<T>>(a[i / 3][(i % 3) * a_row]);
