@@ -1,8 +1,8 @@
 """Cases of the reductions."""
 
-import fastnn
 import numpy as np
 
+import fastnn
 from cases.case import A, Case, S, reductions, torch
 
 SUM = "float32 blocks of 4096 added in float64: a lane rounds up to 64 partial sums; PyTorch's own order differs"
