@@ -288,6 +288,7 @@ def save_npz(tensors: Mapping, path, compressed: bool = False) -> None:
 
 def load_npz(path) -> dict[str, np.ndarray]:
     """Read a NumPy ``.npz`` archive without pickle. ValueError for a damaged file or an array of Python objects."""
+    import struct
     import zipfile
     import zlib
 
@@ -295,8 +296,9 @@ def load_npz(path) -> dict[str, np.ndarray]:
         try:
             with np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, AttributeError, TypeError, NotImplementedError,
-                ValueError) as error:  # fmt: skip
+        # OSError: a damaged directory sends zipfile to offsets that do not exist.
+        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, KeyError, AttributeError,
+                TypeError, NotImplementedError, SyntaxError, ValueError) as error:  # fmt: skip
             raise ValueError(f"{path}: cannot be read as npz ({error})") from None
 
 
