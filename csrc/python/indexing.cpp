@@ -230,7 +230,7 @@ int tensor_setitem(PyObject* self, PyObject* key_object, PyObject* value) {
       if (key.indices.empty())
         assign("index assignment", target, v);
       else
-        index_put("index assignment", target, key.indices, key.axes, v, false);
+        index_put_("index assignment", target, key.indices, key.axes, v, false);
     });
     return 0;
   } catch (...) {

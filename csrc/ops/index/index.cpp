@@ -33,23 +33,30 @@ Dims block_shape(const std::vector<Tensor>& indices) {
   return shape;
 }
 
+// Runs after the kernel that filled `bad`: before anything is written.
+void throw_if_bad(const char* op, const int64_t* bad, int64_t blocks, const int64_t* index, int64_t axis,
+                  int64_t size) {
+  for (int64_t t = 0; t < blocks; ++t)
+    if (bad[t] >= 0)
+      throw IndexError(str(op, ": index ", index[bad[t]], " is out of bounds for axis ", axis, " with size ", size));
+}
+
+int64_t blocks_of(int64_t n) { return (n + kIndexGrain - 1) / kIndexGrain; }
+
 // One int64 number of elements per position of the index block; IndexError before anything is done with them.
 Tensor offsets_of(const char* op, const std::vector<Tensor>& indices, const Dims& axes, const Dims& shape,
                   const Dims& strides) {
   const Dims block = block_shape(indices);
-  Tensor offsets = empty({numel_of(block)}, DType::int64);
+  const Tensor offsets = empty({numel_of(block)}, DType::int64);
   const int64_t n = offsets.numel();
-  std::vector<int64_t> bad((n + kIndexGrain - 1) / kIndexGrain, -1);
+  const Tensor bad = empty({blocks_of(n)}, DType::int64);
   for (size_t k = 0; k < indices.size(); ++k) {
     const Tensor& given = indices[k];
     const Tensor i = given.shape() == block ? given : contiguous(expand(given, block));
     const int64_t size = shape[axes[k]];
-    launch(kernels::index_offsets, offsets.data<int64_t>(), bad.data(), i.data<int64_t>(), n, size, strides[axes[k]],
-           k > 0);
-    for (int64_t at : bad)
-      if (at >= 0)
-        throw IndexError(
-            str(op, ": index ", i.data<int64_t>()[at], " is out of bounds for axis ", axes[k], " with size ", size));
+    launch(kernels::index_offsets, offsets.data<int64_t>(), bad.data<int64_t>(), i.data<int64_t>(), n, size,
+           strides[axes[k]], k > 0);
+    launch_host(&throw_if_bad, op, bad.data<int64_t>(), bad.numel(), i.data<int64_t>(), axes[k], size);
   }
   return offsets;
 }
@@ -115,7 +122,7 @@ void put(const char* op, const Tensor& x, const std::vector<Tensor>& indices, co
          bool accumulate) {
   const Tensor offsets = offsets_of(op, indices, axes, x.shape(), x.strides());
   const Dims shape = index_shape(x, indices, axes);
-  Tensor y = value.shape() == shape ? value : expand(value, shape);
+  Tensor y = value.shape() == shape ? value.detach() : expand(value.detach(), shape);
   if (y.numel() == 0) return;
   Dims rest[2];
   rest_of(x.dim(), axes, rest);
@@ -147,10 +154,10 @@ std::vector<Tensor> kept(const Saved& saved) {
 struct Index {
   static constexpr const char* name = "index";
   Dims from, axes;
-  void check(const Tensor& x, const std::vector<Tensor>&, const Dims& a) { from = x.shape(), axes = a; }
-  Tensor forward(Saved& saved, const Tensor& x, const std::vector<Tensor>& indices, const Dims&) {
+  void check(const Tensor& x, const std::vector<Tensor>&, const Dims& a, const char*) { from = x.shape(), axes = a; }
+  Tensor forward(Saved& saved, const Tensor& x, const std::vector<Tensor>& indices, const Dims&, const char* op) {
     keep_all(saved, indices);
-    return get(name, x, indices, axes);
+    return get(op, x, indices, axes);
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     dx[0] = zeros_of(from, dy[0].dtype());
@@ -158,19 +165,24 @@ struct Index {
   }
 };
 
-// Writes into the memory of x; what it returns is x's memory with the new history.
+// In place it writes into the memory of x, and what it returns is x's memory with the new history.
 struct IndexPut {
   static constexpr const char* name = "index_put";
+  struct Options {
+    const char* op;
+    bool accumulate, inplace;
+  };
   Dims axes, value_shape;
   bool accumulate = false;
-  void check(const Tensor&, const Tensor& value, const char*, const std::vector<Tensor>&, const Dims& a, bool add) {
-    axes = a, value_shape = value.shape(), accumulate = add;
+  void check(const Tensor&, const Tensor& value, const std::vector<Tensor>&, const Dims& a, const Options& o) {
+    axes = a, value_shape = value.shape(), accumulate = o.accumulate;
   }
-  Tensor forward(Saved& saved, const Tensor& x, const Tensor& value, const char* op, const std::vector<Tensor>& indices,
-                 const Dims&, bool) {
+  Tensor forward(Saved& saved, const Tensor& x, const Tensor& value, const std::vector<Tensor>& indices, const Dims&,
+                 const Options& o) {
     keep_all(saved, indices);
-    put(op, x, indices, axes, value, accumulate);
-    return x.detach();
+    const Tensor y = o.inplace ? x.detach() : clone(x.detach());
+    put(o.op, y, indices, axes, value, accumulate);
+    return y;
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     const std::vector<Tensor> indices = kept(saved);
@@ -233,18 +245,34 @@ Dims index_shape(const Tensor& x, const std::vector<Tensor>& indices, const Dims
   return shape;
 }
 
-Tensor index(const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes) {
-  return apply<Index>(x, indices, axes);
+Tensor index(const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes, const char* op) {
+  return apply<Index>(x, indices, axes, op);
 }
 
-void index_put(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes,
-               const Tensor& value, bool accumulate) {
+namespace {
+
+Tensor value_for(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes,
+                 const Tensor& value) {
   const Dims shape = index_shape(x, indices, axes);
   const Tensor v = drop_leading(to(value, x.dtype()), shape.size());
   if (broadcast_shapes(op, shape, v.shape()) != shape)
     throw ValueError(str(op, ": a value of shape ", value.shape(), " does not broadcast to ", shape));
+  return v;
+}
+
+}  // namespace
+
+Tensor index_put(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes,
+                 const Tensor& value, bool accumulate) {
+  return apply<IndexPut>(x, value_for(op, x, indices, axes, value), indices, axes,
+                         IndexPut::Options{op, accumulate, false});
+}
+
+void index_put_(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes,
+                const Tensor& value, bool accumulate) {
+  const Tensor v = value_for(op, x, indices, axes, value);
   begin_inplace(op, x);
-  end_inplace(x, apply<IndexPut>(x, v, op, indices, axes, accumulate));
+  end_inplace(x, apply<IndexPut>(x, v, indices, axes, IndexPut::Options{op, accumulate, true}));
 }
 
 void assign(const char* op, const Tensor& x, const Tensor& value) {
@@ -299,12 +327,9 @@ Tensor as_index(const char* op, const Tensor& i) {
 }
 
 void check_indices(const char* op, const Tensor& i, int64_t axis, int64_t size, bool wrap) {
-  std::vector<int64_t> bad((i.numel() + kIndexGrain - 1) / kIndexGrain, -1);
-  launch(kernels::index_check, bad.data(), i.data<int64_t>(), i.numel(), wrap ? -size : 0, size);
-  for (int64_t at : bad)
-    if (at >= 0)
-      throw IndexError(
-          str(op, ": index ", i.data<int64_t>()[at], " is out of bounds for axis ", axis, " with size ", size));
+  const Tensor bad = empty({blocks_of(i.numel())}, DType::int64);
+  launch(kernels::index_check, bad.data<int64_t>(), i.data<int64_t>(), i.numel(), wrap ? -size : 0, size);
+  launch_host(&throw_if_bad, op, bad.data<int64_t>(), bad.numel(), i.data<int64_t>(), axis, size);
 }
 
 }  // namespace fastnn

@@ -13,13 +13,15 @@
 namespace fastnn {
 
 /// x indexed along `axes` (ascending) by int64 tensors; negative indices count from the end, IndexError out of range.
-Tensor index(const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes);
+Tensor index(const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes, const char* op = "index");
 /// The shape that index() returns.
 Dims index_shape(const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes);
-/// x[indices] = value in place (+= where `accumulate`), value broadcast. Nothing is written when an index is out of
-/// range.
-void index_put(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes,
-               const Tensor& value, bool accumulate);
+/// A copy of x with x[indices] = value (+= where `accumulate`), value broadcast; with _ in place. Nothing is written
+/// when an index is out of range.
+Tensor index_put(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes,
+                 const Tensor& value, bool accumulate);
+void index_put_(const char* op, const Tensor& x, const std::vector<Tensor>& indices, const Dims& axes,
+                const Tensor& value, bool accumulate);
 /// x = value in place, value broadcast and converted, with history of both.
 void assign(const char* op, const Tensor& x, const Tensor& value);
 /// Positions of the elements that are not zero: one int64 vector per axis, in row-major order.
