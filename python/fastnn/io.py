@@ -297,8 +297,8 @@ def load_npz(path) -> dict[str, np.ndarray]:
             with np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         # OSError: a damaged directory sends zipfile to offsets that do not exist.
-        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, KeyError, AttributeError,
-                TypeError, NotImplementedError, SyntaxError, ValueError) as error:  # fmt: skip
+        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, KeyError,
+                AttributeError, TypeError, NotImplementedError, SyntaxError, ValueError) as error:  # fmt: skip
             raise ValueError(f"{path}: cannot be read as npz ({error})") from None
 
 
