@@ -74,7 +74,7 @@ def to_numpy(value):
 
 
 def onnx_session(nodes, inputs, constants, threads, opset=17):
-    """An ONNX Runtime session of a small graph with one output, named ``y``.
+    """An ONNX Runtime session of a small graph with one output, named ``out``.
 
     `inputs` maps names to example arrays, `constants` names to arrays baked into the graph.
     """
@@ -86,7 +86,7 @@ def onnx_session(nodes, inputs, constants, threads, opset=17):
         nodes,
         "case",
         [helper.make_tensor_value_info(n, kinds[str(x.dtype)], x.shape) for n, x in inputs.items()],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(x, n) for n, x in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])

@@ -60,7 +60,9 @@ class Row:
         if self.us(lib) is None:
             return "-"
         percent = self.percent(lib)
-        return clock(self.us(lib)) + ("" if percent is None else f" {percent:.0f}%")
+        return clock(self.us(lib)) + (
+            "" if percent is None else f" {percent:.2g}%" if percent < 10 else f" {percent:.0f}%"
+        )
 
     def timing_line(self):
         cells = ", ".join(f"{lib} {self.cell(lib)}" for lib in self.results if self.us(lib) is not None)

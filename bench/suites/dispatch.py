@@ -192,7 +192,7 @@ def _onnxruntime(p, v, threads):
     kind, names, attributes = table[p["op"]]
     constants = {f"in_{k}": v[k] for k in names if k in "wb"}  # weights belong to the model
     fed = {f"in_{k}": v[k] for k in names if k not in "wb"}
-    node = helper.make_node(kind, [f"in_{k}" for k in names], ["y"], **attributes)
+    node = helper.make_node(kind, [f"in_{k}" for k in names], ["out"], **attributes)
     session = onnx_session([node], fed, constants, threads)
     return lambda: session.run(None, fed)
 

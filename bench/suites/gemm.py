@@ -103,7 +103,7 @@ def _onnxruntime(p, x, threads):
     from libraries import onnx_session
     from onnx import helper
 
-    node = helper.make_node("Gemm", ["a", "b"], ["y"], transA=p["ta"], transB=p["tb"])
+    node = helper.make_node("Gemm", ["a", "b"], ["out"], transA=p["ta"], transB=p["tb"])
     session = onnx_session([node], x, {}, threads)
     return lambda: session.run(None, x)
 
