@@ -73,23 +73,25 @@ struct Pool {
 
   void work() {
     inside_task = true;  // a nested call from a task runs inline
-    uint64_t seen = state.load(std::memory_order_acquire) >> 32;
+    uint64_t seen = 0, s = 0;
+    // A new job counts once its fields are set: one seen while still closed would be taken for one that is done.
+    const auto idle = [&](uint64_t now) { return (now >> 32) == seen || static_cast<uint32_t>(now) == kNoTask; };
     for (;;) {
       while (step()) {
       }
       int spins = 0;
-      while ((state.load(std::memory_order_acquire) >> 32) == seen && !stop.load(std::memory_order_relaxed)) {
+      while (idle(s = state.load(std::memory_order_acquire)) && !stop.load(std::memory_order_relaxed)) {
         if (++spins < kSpins) {
           pause_cpu();
           continue;
         }
         std::unique_lock<std::mutex> lock(park_mutex);
         sleepers.fetch_add(1);
-        park.wait(lock, [&] { return (state.load() >> 32) != seen || stop.load(); });
+        park.wait(lock, [&] { return !idle(state.load()) || stop.load(); });
         sleepers.fetch_sub(1);
       }
       if (stop.load(std::memory_order_relaxed)) return;
-      seen = state.load(std::memory_order_acquire) >> 32;
+      seen = s >> 32;
     }
   }
 
