@@ -1,7 +1,8 @@
 """Calls that must fail: (code, exception, words of its message). The names are those of `names()`."""
 
-import fastnn
 import numpy as np
+
+import fastnn
 
 
 def names():

@@ -7,9 +7,10 @@ import struct
 import subprocess
 import sys
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn import io
 from fastnn.train.checkpoint import load_checkpoint, load_weights, random_state, save_checkpoint, set_random_state
 

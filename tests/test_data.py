@@ -2,9 +2,10 @@
 
 import threading
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn.data import (
     ConcatDataset,
     DataLoader,

@@ -8,9 +8,10 @@ import threading
 from functools import partial
 from pathlib import Path
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn import datasets as D
 
 DATA = os.environ.get("FASTNN_DATA")

@@ -4,10 +4,11 @@ import subprocess
 import sys
 import textwrap
 
-import fastnn
 import numpy as np
 import pytest
 from harness import ISAS, THREADS, isa, threads
+
+import fastnn
 
 pytestmark = pytest.mark.kernels
 

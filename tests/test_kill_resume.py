@@ -17,8 +17,9 @@ EPOCHS, STEPS = 3, 3 * 12
 
 def train(checkpoint):
     """Dropout, batch statistics, shuffling by threads, momentum, a schedule and validation: all there is to lose."""
-    import fastnn
     import numpy as np
+
+    import fastnn
     from fastnn import nn
     from fastnn.data import DataLoader, TensorDataset
     from fastnn.optim import Adam
@@ -97,6 +98,7 @@ def test_kill_and_resume(tmp_path):
 def test_a_reader_sees_whole_files_only(tmp_path):
     """Reads while another thread overwrites: always one of the states that were written, complete."""
     import numpy as np
+
     from fastnn import io
 
     path = tmp_path / "x.safetensors"

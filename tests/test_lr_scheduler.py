@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from fastnn.optim import lr_scheduler as S
 
 

@@ -4,11 +4,12 @@ and not take the suite with it."""
 import re
 import struct
 
-import fastnn
 import numpy as np
 import pytest
 from forked import in_child
 from malformed_calls import CALLS, names
+
+import fastnn
 
 pytestmark = [pytest.mark.kernels, pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")]
 

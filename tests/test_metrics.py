@@ -2,9 +2,10 @@
 
 import math
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn import metrics as M
 
 sk = pytest.importorskip("sklearn.metrics")

@@ -1,9 +1,9 @@
 """Cases of the normalisations."""
 
 import numpy as np
-from cases.case import A, Case, S, torch
 
 import fastnn
+from cases.case import A, Case, S, torch
 
 
 def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, training=False, eps=1e-5):
