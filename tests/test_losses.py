@@ -53,8 +53,12 @@ def test_cross_entropy_with_probabilities(reduction, smoothing, weighted):
     x, tx = pair(RNG.standard_normal((6, 9)))
     t, tt = pair(RNG.dirichlet(np.ones(9), 6))
     w = RNG.random(9) if weighted else None
-    ours = fastnn.cross_entropy(x, t, None if w is None else fastnn.from_numpy(w), reduction=reduction, label_smoothing=smoothing)
-    theirs = TF.cross_entropy(tx, tt, None if w is None else torch.tensor(w), reduction=reduction, label_smoothing=smoothing)
+    ours = fastnn.cross_entropy(
+        x, t, None if w is None else fastnn.from_numpy(w), reduction=reduction, label_smoothing=smoothing
+    )
+    theirs = TF.cross_entropy(
+        tx, tt, None if w is None else torch.tensor(w), reduction=reduction, label_smoothing=smoothing
+    )
     compare(ours, theirs, [(x, tx), (t, tt)], 1e-9)
 
 
@@ -89,15 +93,35 @@ def test_nll_loss(reduction):
 POINTWISE = {
     "mse_loss": (lambda a, t, **k: fastnn.mse_loss(a, t, **k), TF.mse_loss, "real"),
     "l1_loss": (fastnn.l1_loss, TF.l1_loss, "real"),
-    "huber_loss": (lambda a, t, **k: fastnn.huber_loss(a, t, delta=0.7, **k), lambda a, t, **k: TF.huber_loss(a, t, delta=0.7, **k), "real"),
-    "smooth_l1_loss": (lambda a, t, **k: fastnn.smooth_l1_loss(a, t, beta=0.6, **k), lambda a, t, **k: TF.smooth_l1_loss(a, t, beta=0.6, **k), "real"),
-    "smooth_l1_beta_0": (lambda a, t, **k: fastnn.smooth_l1_loss(a, t, beta=0.0, **k), lambda a, t, **k: TF.smooth_l1_loss(a, t, beta=0.0, **k), "real"),
+    "huber_loss": (
+        lambda a, t, **k: fastnn.huber_loss(a, t, delta=0.7, **k),
+        lambda a, t, **k: TF.huber_loss(a, t, delta=0.7, **k),
+        "real",
+    ),
+    "smooth_l1_loss": (
+        lambda a, t, **k: fastnn.smooth_l1_loss(a, t, beta=0.6, **k),
+        lambda a, t, **k: TF.smooth_l1_loss(a, t, beta=0.6, **k),
+        "real",
+    ),
+    "smooth_l1_beta_0": (
+        lambda a, t, **k: fastnn.smooth_l1_loss(a, t, beta=0.0, **k),
+        lambda a, t, **k: TF.smooth_l1_loss(a, t, beta=0.0, **k),
+        "real",
+    ),
     "binary_cross_entropy": (fastnn.binary_cross_entropy, TF.binary_cross_entropy, "unit"),
-    "binary_cross_entropy_with_logits": (fastnn.binary_cross_entropy_with_logits, TF.binary_cross_entropy_with_logits, "logit"),
+    "binary_cross_entropy_with_logits": (
+        fastnn.binary_cross_entropy_with_logits,
+        TF.binary_cross_entropy_with_logits,
+        "logit",
+    ),
     "kl_div": (fastnn.kl_div, TF.kl_div, "log"),
-    "kl_div_log": (lambda a, t, **k: fastnn.kl_div(a, t, log_target=True, **k), lambda a, t, **k: TF.kl_div(a, t, log_target=True, **k), "loglog"),
+    "kl_div_log": (
+        lambda a, t, **k: fastnn.kl_div(a, t, log_target=True, **k),
+        lambda a, t, **k: TF.kl_div(a, t, log_target=True, **k),
+        "loglog",
+    ),
     "hinge_embedding_loss": (fastnn.hinge_embedding_loss, TF.hinge_embedding_loss, "sign"),
-}  # fmt: skip
+}
 
 
 def samples(kind, shape):
@@ -147,7 +171,9 @@ def test_bce_with_logits_weights():
     a, t = samples("logit", (6, 4))
     w, q = RNG.random((6, 4)), RNG.random(4) * 3
     x, tx = pair(a)
-    ours = fastnn.binary_cross_entropy_with_logits(x, fastnn.from_numpy(t), fastnn.from_numpy(w), pos_weight=fastnn.from_numpy(q))
+    ours = fastnn.binary_cross_entropy_with_logits(
+        x, fastnn.from_numpy(t), fastnn.from_numpy(w), pos_weight=fastnn.from_numpy(q)
+    )
     theirs = TF.binary_cross_entropy_with_logits(tx, torch.tensor(t), torch.tensor(w), pos_weight=torch.tensor(q))
     compare(ours, theirs, [(x, tx)], 1e-10)
 

@@ -1,6 +1,6 @@
 """fastnn: neural networks in one small wheel.
 
-``import fastnn`` loads the compiled core only; ``fastnn.nn``, ``fastnn.train`` and the other parts load when first used.
+``import fastnn`` loads the compiled core only; ``fastnn.nn``, ``fastnn.train`` and the other parts load when used.
 """
 
 import importlib
@@ -11,7 +11,8 @@ from fastnn._C import __version__
 from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
 
 _PARTS = frozenset(
-    "convert data datasets io metrics models nn optim recipes train audio cuda sklearn strategy text tune vision".split()
+    "convert data datasets io metrics models nn optim recipes train "
+    "audio cuda sklearn strategy text tune vision".split()
 )
 
 

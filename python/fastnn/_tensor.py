@@ -29,7 +29,9 @@ def _repr(self):
 
 
 def _format(self, spec):
-    return format(self.item(), spec) if spec and self.ndim == 0 else object.__format__(self, spec) if spec else repr(self)
+    return (
+        format(self.item(), spec) if spec and self.ndim == 0 else object.__format__(self, spec) if spec else repr(self)
+    )
 
 
 def _rebuild(cls, values, requires_grad, state):

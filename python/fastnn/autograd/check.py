@@ -50,7 +50,9 @@ def gradcheck(func, inputs, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True
         if x.dtype is not _C.float64:
             raise TypeError(f"gradcheck: expected float64 inputs, got {x.dtype!r} for differentiable input {i}")
         if not x.detach().numpy().flags.writeable:
-            raise ValueError(f"gradcheck: elements of differentiable input {i} share memory or are read-only; clone() it")
+            raise ValueError(
+                f"gradcheck: elements of differentiable input {i} share memory or are read-only; clone() it"
+            )
 
     with enable_grad():
         outputs = _outputs(func(*inputs))
@@ -69,8 +71,9 @@ def gradcheck(func, inputs, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True
             gap = np.where(wrong, np.abs(analytic[i] - numeric), -1.0)
             row, column = np.unravel_index(np.argmax(np.where(np.isnan(gap), np.inf, gap)), gap.shape)
             raise RuntimeError(
-                f"gradcheck: d output {j}[{row}] / d input {i}[{column}] (flat indices) is {analytic[i][row, column]:.9g}, "
-                f"central differences give {numeric[row, column]:.9g}; {int(wrong.sum())} of {wrong.size} entries differ"
+                f"gradcheck: d output {j}[{row}] / d input {i}[{column}] (flat indices) is "
+                f"{analytic[i][row, column]:.9g}, central differences give {numeric[row, column]:.9g}; "
+                f"{int(wrong.sum())} of {wrong.size} entries differ"
             )
     return True
 

@@ -75,7 +75,7 @@ class set_grad_enabled(_Mode):
 
 
 class detect_anomaly(_Mode):
-    """Every operation's output and gradient is searched for NaN; the error names the operation where the first one arose."""
+    """Searches every output and gradient for NaN; the error names the operation where the first one arose."""
 
     _read = staticmethod(_C._is_anomaly_enabled)
     _write = staticmethod(_C._set_anomaly_enabled)
