@@ -236,19 +236,20 @@ void gemm(const GemmArgs<T>& args) {
     return;
   }
 
-  // The grid: columns first (their panels of B are then packed once), rows where columns do not suffice. The bits do
-  // not depend on it, so it may follow the number of threads.
+  // The grid. The bits do not depend on it, so it may follow the number of threads. A thread pays, in cycles and for
+  // each k, a 16th of its elements of C, and for its rows of A and columns of B what reading or packing them costs.
   constexpr int64_t L = kLanes<T>;
   const int64_t strips_n = ceil_div(g.N, 2 * L), strips_m = ceil_div(g.M, 8);
   const int64_t wanted = max64(1, threads / g.batch);
+  const double row_cost = g.a_col == 1 ? 0.1 : 0.2, column_cost = g.b_col == 1 ? 0.1 : 0.4;
   int64_t tn = 1, tm = 1;
   double best = 0;
   for (int64_t n = 1; n <= min64(wanted, strips_n); ++n) {
     const int64_t m = min64(wanted / n, strips_m);
-    // Work of the largest task against the mean, and against reading operands twice.
-    const double load = static_cast<double>(ceil_div(strips_n, n) * ceil_div(g.M, m));
-    const double score = static_cast<double>(strips_n) * static_cast<double>(g.M) / load;
-    if (score >= best * 1.001) best = score, tn = n, tm = m;
+    const double rows = static_cast<double>(ceil_div(g.M, m));
+    const double columns = static_cast<double>(min64(ceil_div(strips_n, n) * 2 * L, g.N));
+    const double cost = rows * columns / 16 + rows * row_cost + columns * column_cost;
+    if (n == 1 || cost < best) best = cost, tn = n, tm = m;
   }
 
   if (tm * tn * 2 <= wanted && chunks > 1) {
@@ -277,12 +278,16 @@ void gemm(const GemmArgs<T>& args) {
     return;
   }
 
-  parallel_tasks(g.batch * tm * tn, [&](int64_t t) {
-    const int64_t z = t / (tm * tn), i = t / tn % tm, j = t % tn;
-    const int64_t m0 = cut(g.M, tm, i), m1 = cut(g.M, tm, i + 1);
-    const int64_t n0 = cut(strips_n, tn, j) * 2 * L, n1 = min64(cut(strips_n, tn, j + 1) * 2 * L, g.N);
-    block(g, g.A + z * g.a_batch, g.B + z * g.b_batch,
-          Part<T>{m0, m1, n0, n1, 0, chunks, g.C + z * g.c_batch + m0 * g.c_row + n0, g.c_row, g.accumulate, true});
+  // Small matrices go several to a task.
+  const int64_t parts = tm * tn, per_task = parts > 1 ? 1 : max64(1, static_cast<int64_t>(kThreadWork / 4 / work));
+  parallel_range(g.batch * parts, per_task, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {
+      const int64_t z = t / parts, i = t / tn % tm, j = t % tn;
+      const int64_t m0 = cut(g.M, tm, i), m1 = cut(g.M, tm, i + 1);
+      const int64_t n0 = cut(strips_n, tn, j) * 2 * L, n1 = min64(cut(strips_n, tn, j + 1) * 2 * L, g.N);
+      block(g, g.A + z * g.a_batch, g.B + z * g.b_batch,
+            Part<T>{m0, m1, n0, n1, 0, chunks, g.C + z * g.c_batch + m0 * g.c_row + n0, g.c_row, g.accumulate, true});
+    }
   });
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
 #include "ops/matmul/gemm.h"
+#include "ops/matmul/gemm_pack.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -148,46 +149,54 @@ inline void transpose_square(Vec<T> (&r)[kLanes<T>]) {
 #undef FASTNN_ODD128
 #undef FASTNN_PICK
 
-/// Columns [j0, j1) where the columns of B are contiguous: L columns at a time are transposed in registers, which keeps
-/// the lanes independent and so the order of each sum.
+/// sum + x[0..len) times L columns of B in ascending k: they are transposed in registers, which keeps the lanes
+/// independent and so the order of each sum. Column i lies at B + i * ld, from n on the first stands in.
+template <class T>
+inline Vec<T> add_columns(Vec<T> sum, const T* x, int64_t x_stride, const T* B, int64_t ld, int64_t n, int64_t len) {
+  constexpr int L = kLanes<T>;
+  Vec<T> r[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) r[i] = len >= L ? load(B + (i < n ? i * ld : 0)) : load_n(B + (i < n ? i * ld : 0), len);
+  transpose_square<T>(r);
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i)
+    if (len >= L || i < len) sum = fma(splat<Vec<T>>(x[i * x_stride]), r[i], sum);
+  return sum;
+}
+
+/// Columns [j0, j1) where the columns of B are contiguous, L at a time.
 template <class T>
 void vector_by_columns(const VectorArgs<T>& v, int64_t j0, int64_t j1) {
   constexpr int L = kLanes<T>;
-  constexpr int64_t line = 64 / sizeof(T);
+  constexpr int64_t line = 64 / sizeof(T), run = 128, pitch = run + L;
+  alignas(64) T staged[L * pitch];
+  const bool stage = v.b_col % (4096 / int64_t(sizeof(T))) == 0;  // then all L columns share one cache set
   const int64_t chunk = v.chunk();
   for (; j0 < j1; j0 += L) {
     const int64_t n = j1 - j0 < L ? j1 - j0 : L;
-    const int64_t ld[2] = {v.b_col, 0};  // columns past the end repeat the first
-    // The next L columns are fetched meanwhile, one after the other: memory likes long runs, not L of them side by
-    // side.
+    // The next columns are fetched meanwhile, one after the other: memory likes long runs, not L of them side by side.
     const T* next = v.B + (j0 + L) * v.b_col;
     int64_t next_k = 0, next_columns = j1 - j0 - L < L ? j1 - j0 - L : L;
     for (int64_t k0 = 0; k0 == 0 || k0 < v.K; k0 += chunk) {
       const int64_t k1 = k0 + chunk < v.K ? k0 + chunk : v.K;
       Vec<T> sum = {};
-      for (int64_t k = k0; k < k1; k += L) {
-        const T* const B = v.B + j0 * v.b_col + k;
-        const T* const x = v.x + k * v.x_stride;
-        Vec<T> r[L];
-        if (k + L <= k1) {
+      for (int64_t r0 = k0; r0 < k1; r0 += run) {
+        const int64_t r1 = r0 + run < k1 ? r0 + run : k1;
+        const T* B = v.B + j0 * v.b_col + r0;
+        int64_t ld = v.b_col;
+        if (stage) {  // columns that evict each other are read one by one
+          copy_rows(staged, pitch, B, ld, r1 - r0, n);
+          B = staged, ld = pitch;
+        }
+        for (int64_t k = r0; k < r1; k += L, B += L) {
+          if (next_columns > 0)
 #pragma GCC unroll 16
-          for (int i = 0; i < L; ++i) {
-            const T* const p = B + i * ld[i >= n];
-            if (next_columns > 0) __builtin_prefetch(next + next_k + i * line, 0, 2);
-            r[i] = load(p);
-          }
+            for (int i = 0; i < L; ++i) __builtin_prefetch(next + next_k + i * line, 0, 2);
           next_k += L * line;
           if (next_k >= v.K) next_k = 0, next += v.b_col, --next_columns;
-          transpose_square<T>(r);
-#pragma GCC unroll 16
-          for (int i = 0; i < L; ++i) sum = fma(splat<Vec<T>>(x[i * v.x_stride]), r[i], sum);
-        } else {
-#pragma GCC unroll 16
-          for (int i = 0; i < L; ++i) r[i] = load_n(B + i * ld[i >= n], k1 - k);
-          transpose_square<T>(r);
-#pragma GCC unroll 16
-          for (int i = 0; i < L; ++i)
-            if (k + i < k1) sum = fma(splat<Vec<T>>(x[i * v.x_stride]), r[i], sum);
+          const T* const x = v.x + k * v.x_stride;
+          sum = k + L <= r1 ? add_columns(sum, x, v.x_stride, B, ld, n, L)
+                            : add_columns(sum, x, v.x_stride, B, ld, n, r1 - k);
         }
       }
       alignas(64) T sums[L];
