@@ -77,14 +77,14 @@ def draw(model, test, curves, out):
     weight = model[0].weight.detach().numpy().reshape(64, 64, 3)
     picture = np.clip(0.5 + weight / (6 * weight.std()), 0, 1)  # grey: does not matter; bright: speaks for a cat
     plot_images(picture[None], out / "weights.png", title="The weights as a picture")
-    show_mistakes(model, test, out, NAME)
+    show_mistakes(model, test, out, NAME, test.x)
 
 
-def show_mistakes(model, test, out, name):
+def show_mistakes(model, test, out, name, x):
     """The test images with the probability the model gives; wrong ones first."""
     from fastnn.train.plots import plot_images
 
-    p = _common.probability(model)(test.x.numpy())
+    p = _common.probability(model)(x.numpy())
     truth = test.y.numpy()
     wrong = (p > 0.5) != truth
     order = np.concatenate([np.flatnonzero(wrong), np.flatnonzero(~wrong)])[:24]

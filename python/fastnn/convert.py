@@ -1,0 +1,75 @@
+"""Weights to and from PyTorch's layouts: the one place that knows where the two differ.
+
+A ``state_dict`` has the same keys in both libraries; what differs is the order of dimensions. PyTorch keeps the output
+dimension first (``Linear.weight [out, in]``), this library last (``[in, out]``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import _C, nn
+from ._arrays import to_numpy
+
+__all__ = ["from_torch", "to_torch"]
+
+
+def _transposed(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array.T)
+
+
+# module class -> parameter name -> the change of layout, which is its own inverse
+LAYOUTS = {nn.Linear: {"weight": _transposed}}
+
+
+def _changes(model: nn.Module) -> dict:
+    """Dotted path of each parameter whose layout differs -> the change."""
+    return {
+        f"{path}.{name}" if path else name: change
+        for path, module in model._walk(remove_duplicate=False)
+        for kind, names in LAYOUTS.items()
+        if isinstance(module, kind)
+        for name, change in names.items()
+    }
+
+
+def _converted(model: nn.Module, state_dict) -> dict:
+    changes = _changes(model)
+    arrays = {key: to_numpy(value) for key, value in state_dict.items()}
+    return {key: changes[key](array) if key in changes else array for key, array in arrays.items()}
+
+
+def from_torch(model: nn.Module, state_dict, strict: bool = True):
+    """Load a PyTorch ``state_dict`` (tensors or arrays) into a model of the same structure.
+
+    Parameters
+    ----------
+    model : nn.Module
+    state_dict : mapping of str to array-like
+        ``torch_model.state_dict()``, or what ``fastnn.load`` read from a safetensors file that PyTorch wrote.
+    strict : bool, default True
+        As in ``load_state_dict``.
+
+    Returns
+    -------
+    (missing_keys, unexpected_keys)
+
+    Raises
+    ------
+    KeyError, ValueError
+        As ``load_state_dict``; the model is then unchanged.
+    """
+    return model.load_state_dict(_converted(model, state_dict), strict)
+
+
+def to_torch(model: nn.Module) -> dict:
+    """The model's ``state_dict`` in PyTorch's layouts, as NumPy arrays of its own.
+
+    ``torch_model.load_state_dict({k: torch.from_numpy(v) for k, v in to_torch(model).items()})`` loads it.
+    """
+    return {key: np.array(array) for key, array in _converted(model, model.state_dict()).items()}
+
+
+def from_torch_tensor(tensor) -> _C.Tensor:
+    """A PyTorch tensor on the same memory, by DLPack (no change of layout)."""
+    return _C.from_dlpack(tensor.detach())
