@@ -1,9 +1,9 @@
 """deep-cat: is there a cat in the picture? The course's four-layer network, 12288-20-7-5-1, with ReLU.
 
-Gradient descent on all images. 209 photographs are few, so what the course has against overfitting is used: every image
+Gradient descent on all images. 209 photographs are few, so what the course has against overfitting is used: every one
 is brought to the same mean and deviation, mirrored copies double the set, three in ten units of the first hidden layer
-drop out, and the first layer starts with small weights. Cats are a third of the training images; in the cost each counts
-for as much as balances the two classes.
+drop out, and the first layer starts with small weights. Cats are a third of the training images; in the cost each
+counts for as much as balances the two classes.
 
     fastnn train deep-cat --data-dir DATA
     fastnn predict deep-cat my_picture.png
