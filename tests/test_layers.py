@@ -1,13 +1,10 @@
 """Layers, activations and losses: values and gradients against PyTorch, starts, wrong input, weights from PyTorch."""
 
-import numpy as np
-import pytest
-
 import fastnn
 import fastnn.nn.functional as F
+import numpy as np
+import pytest
 from fastnn import nn
-
-torch = pytest.importorskip("torch")
 
 
 def values(t):
@@ -17,6 +14,7 @@ def values(t):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(4, 3), (3,), (2, 5, 3), (0, 3)])
 def test_linear_against_pytorch(shape, bias):
+    torch = pytest.importorskip("torch")
     ours, theirs = nn.Linear(3, 2, bias=bias), torch.nn.Linear(3, 2, bias=bias)
     with torch.no_grad():
         theirs.weight.copy_(torch.tensor(values(ours.weight).T.copy()))
@@ -51,6 +49,7 @@ ACTIVATIONS = [
 
 @pytest.mark.parametrize("name,settings", ACTIVATIONS, ids=lambda v: v if isinstance(v, str) else "-".join(v))
 def test_activations_against_pytorch(name, settings):
+    torch = pytest.importorskip("torch")
     ours, theirs = getattr(nn, name)(**settings), getattr(torch.nn, name)(**settings)
     a = np.random.default_rng(1).standard_normal((6, 5)).astype(np.float32) * 3
     x, t = fastnn.tensor(a).requires_grad_(), torch.tensor(a, requires_grad=True)
@@ -69,6 +68,7 @@ LOSSES = ["CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MSELos
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_against_pytorch(name, reduction):
+    torch = pytest.importorskip("torch")
     ours, theirs = getattr(nn, name)(reduction=reduction), getattr(torch.nn, name)(reduction=reduction)
     rng = np.random.default_rng(2)
     a, b = rng.standard_normal((2, 7, 4)).astype(np.float32)
@@ -86,6 +86,7 @@ def test_losses_against_pytorch(name, reduction):
 
 
 def test_hinge_and_batchmean():
+    torch = pytest.importorskip("torch")
     x, y = fastnn.tensor([0.3, -2.0, 1.5]), fastnn.tensor([1.0, 1.0, -1.0])
     assert nn.HingeLoss()(x, y).item() == pytest.approx((0.7 + 3.0 + 2.5) / 3)
     a = np.log(np.full((2, 4), 0.25, np.float32))
@@ -107,6 +108,7 @@ def test_loss_weights_move_with_the_module():
                                       dict(eps=1e-2, momentum=0.3)], ids=str)  # fmt: skip
 @pytest.mark.parametrize("shape", [(6, 5), (4, 3, 5)])
 def test_batchnorm_against_pytorch(settings, shape):
+    torch = pytest.importorskip("torch")
     ours, theirs = nn.BatchNorm1d(5, **settings), torch.nn.BatchNorm1d(5, **settings)
 
     def channels_second(a):
@@ -174,6 +176,7 @@ def test_flatten_unflatten():
 
 
 def test_convert_both_ways():
+    torch = pytest.importorskip("torch")
     from fastnn import convert
 
     def build(lib):
@@ -190,3 +193,45 @@ def test_convert_both_ways():
     np.testing.assert_array_equal(other[0].weight.detach().numpy(), theirs[0].weight.detach().numpy())
     with pytest.raises(ValueError, match="shape mismatch"):
         convert.from_torch(nn.Sequential(nn.Linear(3, 4)), torch.nn.Sequential(torch.nn.Linear(3, 5)).state_dict())
+
+
+# --- functions that are formulas ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name,settings",
+    [
+        ("softmin", dict(dim=1)),
+        ("glu", dict(dim=-1)),
+        ("normalize", {}),
+        ("normalize", dict(p=1.0, dim=0)),
+        ("flatten", dict(start_dim=1)),
+        ("flatten", {}),
+    ],
+)
+def test_formulas_against_pytorch(name, settings):
+    torch = pytest.importorskip("torch")
+    a = np.random.default_rng(5).standard_normal((4, 6, 2)).astype(np.float32)
+    x, t = fastnn.tensor(a).requires_grad_(), torch.tensor(a, requires_grad=True)
+    y, u = getattr(F, name)(x, **settings), getattr(torch.nn.functional, name, torch.flatten)(t, **settings)
+    assert tuple(y.shape) == tuple(u.shape)
+    np.testing.assert_allclose(values(y), u.detach().numpy(), rtol=2e-5, atol=1e-6)
+    (y * y).sum().backward()
+    (u * u).sum().backward()
+    np.testing.assert_allclose(values(x.grad), t.grad.numpy(), rtol=2e-4, atol=1e-5)
+
+
+def test_similarities_against_pytorch():
+    torch = pytest.importorskip("torch")
+    a, b = np.random.default_rng(6).standard_normal((2, 5, 3)).astype(np.float32)
+    for name in ("cosine_similarity", "pairwise_distance"):
+        got = getattr(F, name)(fastnn.tensor(a), fastnn.tensor(b))
+        expected = getattr(torch.nn.functional, name)(torch.tensor(a), torch.tensor(b))
+        np.testing.assert_allclose(values(got), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_formulas_with_wrong_arguments():
+    with pytest.raises(ValueError, match="glu"):
+        F.glu(fastnn.zeros((2, 3)))
+    with pytest.raises(IndexError, match="flatten"):
+        F.flatten(fastnn.zeros((2, 3)), 1, 0)

@@ -2,13 +2,10 @@
 
 from collections import OrderedDict
 
+import fastnn
 import numpy as np
 import pytest
-
-import fastnn
 from fastnn import nn
-
-torch = pytest.importorskip("torch")
 
 
 def values(t):
@@ -206,6 +203,7 @@ def test_forward_hooks():
 
 
 def test_backward_hooks_match_pytorch():
+    torch = pytest.importorskip("torch")
     ours, theirs = nn.Linear(3, 2), torch.nn.Linear(3, 2)
     with torch.no_grad():
         theirs.weight.copy_(torch.tensor(values(ours.weight).T.copy()))
@@ -282,6 +280,8 @@ def test_lists_and_dicts():
 
 
 def test_repr_is_pytorchs():
+    torch = pytest.importorskip("torch")
+
     def build(lib):
         return lib.Sequential(lib.Linear(3, 5), lib.ReLU(), lib.Sequential(lib.Dropout(0.5), lib.Identity()))
 

@@ -1,12 +1,9 @@
 """Optimisers: PyTorch's trajectories to 1e-6 in float64, the course's numbers, steps that happen whole or not."""
 
+import fastnn
 import numpy as np
 import pytest
-
-import fastnn
 from fastnn import nn, optim
-
-torch = pytest.importorskip("torch")
 
 # name, settings: the class and its arguments are the same in both libraries
 CASES = [
@@ -50,6 +47,7 @@ def value(p):
 
 @pytest.mark.parametrize("name,settings", CASES, ids=[f"{n}-{i}" for i, (n, _) in enumerate(CASES)])
 def test_same_trajectory_as_pytorch(name, settings):
+    torch = pytest.importorskip("torch")
     start = arrays(0)
     ours = [parameter(a) for a in start]
     theirs = [torch.nn.Parameter(torch.tensor(a)) for a in start]
@@ -274,6 +272,7 @@ def test_integer_parameters_are_refused():
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, float("inf")])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_clip_grad_norm(norm_type, dtype):
+    torch = pytest.importorskip("torch")
     ours = [parameter(a, getattr(fastnn, dtype)) for a in arrays(1)]
     theirs = [torch.nn.Parameter(torch.tensor(a, dtype=getattr(torch, dtype))) for a in arrays(1)]
     nonempty = [t for t in theirs if t.numel()]  # PyTorch refuses the maximum of an empty gradient
