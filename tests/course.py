@@ -1,8 +1,7 @@
 """What the tests of the course's numbers share: float64 tensors, comparison, and the 3-4-1 network of its examples."""
 
-import numpy as np
-
 import fastnn
+import numpy as np
 from fastnn import nn
 
 

@@ -2,10 +2,9 @@
 
 import math
 
+import fastnn
 import numpy as np
 import pytest
-
-import fastnn
 from fastnn.nn import init
 
 
