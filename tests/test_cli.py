@@ -94,7 +94,7 @@ def test_predict_reads_images(tmp_path, capsys):
     from fastnn.recipes import _predict, digits
 
     paper = np.full((40, 40), 255, np.uint8)
-    paper[5:35, 18:22] = 0  # a stroke of ink on paper
+    paper[5:35, 15:25] = 0  # a stroke of ink on paper
     image.fromarray(paper).save(tmp_path / "one.png")
     x = _predict.read(str(tmp_path / "one.png"), (8, 8))
     assert x.shape == (1, 8, 8) and x[0, 4, 4] > 0.5 and x[0, 0, 0] == 0  # inverted: ink is bright

@@ -27,8 +27,12 @@ def summary(model, input_shape, dtype=None) -> str:
 
     rows, outputs, handles = [], {}, []
     modules = list(model.named_modules())
+
+    def note(module, args, output):
+        outputs.setdefault(id(module), _shape(output))
+
     for _, module in modules:
-        handles.append(module.register_forward_hook(lambda m, args, out: outputs.setdefault(id(m), _shape(out))))
+        handles.append(module.register_forward_hook(note))
     was_training = [m.training for _, m in modules]
     model.eval()
     try:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import numpy as np
-
 from .. import _C
+from .._arrays import to_tensor
 from .._C import Tensor
 from ..autograd import no_grad
 from . import _hooks
@@ -291,8 +290,7 @@ class Module:
         pairs, wrong = [], []
         for key in own:
             if key in state_dict:
-                value = state_dict[key]
-                value = value if isinstance(value, Tensor) else _C.tensor(np.asarray(value))
+                value = to_tensor(state_dict[key])
                 if tuple(value.shape) != tuple(own[key].shape):
                     wrong.append(f"{key} expects {list(own[key].shape)}, got {list(value.shape)}")
                 pairs.append((own[key], value))

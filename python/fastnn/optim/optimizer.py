@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .. import _C
+from .._arrays import to_tensor
 from .._C import Tensor
 from ..autograd import enable_grad, no_grad
 
@@ -181,7 +182,7 @@ class Optimizer:
                 f"got {sorted(saved)}"
             )
         for name, target in fresh.items():
-            value = saved[name] if isinstance(saved[name], Tensor) else _C.tensor(saved[name])
+            value = to_tensor(saved[name])
             if tuple(value.shape) != tuple(target.shape):
                 raise ValueError(
                     f"{self._name}: load_state_dict: {name} of parameter {number} expects shape "

@@ -50,7 +50,7 @@ def read(path: str, shape: tuple[int, ...]) -> np.ndarray:
             except (ValueError, EOFError) as error:
                 raise ValueError(f"{path}: cannot be read as npy ({error})") from None
     elif file.suffix in (".csv", ".txt"):
-        array = np.loadtxt(file, delimiter="," if file.suffix == ".csv" else None, ndmin=2)
+        array = read_table(file)
     else:
         raise ValueError(f"{path}: expected an image, a .npy array or a .csv table, got '{file.suffix or 'no suffix'}'")
     if array.dtype.kind not in "fiub":
@@ -62,6 +62,16 @@ def read(path: str, shape: tuple[int, ...]) -> np.ndarray:
         )
     scale = 255 if array.dtype == np.uint8 else 1
     return (array.astype(np.float32) / scale).reshape(-1, *shape)
+
+
+def read_table(file: Path) -> np.ndarray:
+    """Rows of numbers, separated by commas (.csv) or blanks (.txt)."""
+    separator = "," if file.suffix == ".csv" else None
+    rows = [line.split(separator) for line in file.read_text().splitlines() if line.strip()]
+    try:
+        return np.array([[float(number) for number in row] for row in rows], np.float32).reshape(len(rows), -1)
+    except ValueError as error:
+        raise ValueError(f"{file}: expected a table of numbers with rows of one length ({error})") from None
 
 
 def read_image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
