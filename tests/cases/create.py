@@ -20,9 +20,10 @@ def check_empty(sample, outputs):
 
 
 CASES = [
-    Case("empty", check=check_empty, samples=[S(2, 3), S((4, 0, 1)), S(5), S(())], **FIXED),
+    Case("empty", also=["empty_like"], check=check_empty, samples=[S(2, 3), S((4, 0, 1)), S(5), S(())], **FIXED),
     Case(
         "zeros",
+        also=["zeros_like"],  # in test_shape_ops.py
         numpy=lambda *size: np.zeros(shape_of(size)),
         torch=lambda *size: torch.zeros(shape_of(size)),
         samples=SIZES,
@@ -30,6 +31,7 @@ CASES = [
     ),
     Case(
         "ones",
+        also=["ones_like"],  # in test_shape_ops.py
         numpy=lambda *size: np.ones(shape_of(size)),
         torch=lambda *size: torch.ones(shape_of(size)),
         samples=SIZES,
@@ -37,6 +39,7 @@ CASES = [
     ),
     Case(
         "full",
+        also=["full_like"],  # in test_shape_ops.py
         numpy=np.full,
         torch=lambda size, v: torch.full(size, v),
         samples=[

@@ -27,9 +27,11 @@ def unbind(x, dim=0):
 
 
 ROWS = [S([A(2, 5, layout=layout), A(3, 5), A(1, 5, layout=layout)]) for layout in LAYOUTS]
+AT_LEAST = [(), (3,), (2, 3), (2, 3, 4), (0,), (2, 1, 3, 1)]
 CASES = [
     Case(
         "cat",
+        also=["concat", "concatenate"],  # the same function
         numpy=lambda t, dim=0: np.concatenate([a for a in t if a.shape != (0,)] or t, dim),
         torch=lambda t, dim=0: torch.cat(t, dim),
         samples=[
@@ -91,6 +93,27 @@ CASES = [
         numpy=unbind,
         torch=lambda x, dim=0: torch.unbind(x, dim),
         samples=[S(A(2, 3, 4, layout=layout), d) for layout in LAYOUTS for d in (0, 1, -1)] + [S(A(3)), S(A(2, 0))],
+        **EXACT,
+    ),
+    Case(
+        "atleast_1d",
+        numpy=np.atleast_1d,
+        torch=lambda x: torch.atleast_1d(x),
+        samples=[S(A(*s)) for s in AT_LEAST],
+        **EXACT,
+    ),
+    Case(
+        "atleast_2d",
+        numpy=np.atleast_2d,
+        torch=lambda x: torch.atleast_2d(x),
+        samples=[S(A(*s)) for s in AT_LEAST],
+        **EXACT,
+    ),
+    Case(
+        "atleast_3d",
+        numpy=np.atleast_3d,
+        torch=lambda x: torch.atleast_3d(x),
+        samples=[S(A(*s)) for s in AT_LEAST],
         **EXACT,
     ),
 ]

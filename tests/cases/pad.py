@@ -2,6 +2,8 @@
 
 import numpy as np
 
+import fastnn
+
 from cases.case import A, Case, S, torch
 
 EXACT = {"tol32": (0, 0), "tol64": (0, 0), "why": "moves elements, changes none"}
@@ -170,6 +172,7 @@ CASES = [
     ),
     Case(
         "movedim",
+        also=["moveaxis"],  # the same function
         numpy=np.moveaxis,
         torch=lambda x, a, b: torch.movedim(x, a, b),
         samples=samples((0, 2), (-1, 0), ((0, 1), (2, 0)), (1, 1)) + [S(A(4), 0, 0)],
@@ -177,6 +180,7 @@ CASES = [
     ),
     Case(
         "swapaxes",
+        also=["swapdims"],  # the same function
         numpy=np.swapaxes,
         torch=lambda x, a, b: torch.swapaxes(x, a, b),
         samples=samples((0, 2), (1, -1)),
@@ -187,6 +191,25 @@ CASES = [
         numpy=lambda x, d, start, n: np.take(x, range(start % x.shape[d], start % x.shape[d] + n), d),
         torch=lambda x, *a: torch.narrow(x, *a),
         samples=samples((0, 1, 2), (1, -2, 2), (-1, 0, 5), (2, 3, 1)),
+        **EXACT,
+    ),
+    Case("fliplr", numpy=np.fliplr, torch=lambda x: torch.fliplr(x), samples=samples(()), **EXACT),
+    Case("flipud", numpy=np.flipud, torch=lambda x: torch.flipud(x), samples=samples(()), **EXACT),
+    Case("ravel", numpy=np.ravel, torch=lambda x: torch.ravel(x), samples=samples(()) + [S(A()), S(A(0, 2))], **EXACT),
+    Case(
+        "broadcast_tensors",
+        numpy=lambda *t: np.broadcast_arrays(*t),
+        torch=lambda *t: torch.broadcast_tensors(*t),
+        samples=[S(A(3, 1), A(1, 4)), S(A(), A(2, 3)), S(A(5)), S(A(2, 1), A(0), A(2, 1, 1))],
+        **COPIES,
+    ),
+    Case(
+        "broadcast_shapes",
+        call=lambda *s: fastnn.zeros(fastnn.broadcast_shapes(*s), dtype="bool"),
+        numpy=lambda *s: np.zeros(np.broadcast_shapes(*s), bool),
+        samples=[S((2, 1), (3,)), S(), S((1, 0), (4, 1, 1)), S((5,))],
+        differentiable=False,
+        dtypes=("float32",),
         **EXACT,
     ),
 ]

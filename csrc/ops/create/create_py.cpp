@@ -1,6 +1,5 @@
 #include "ops/create/create.h"
 #include "ops/elementwise/elementwise.h"
-#include "ops/index/index.h"
 #include "ops/view/view.h"
 #include "python/bind.h"
 
@@ -108,7 +107,7 @@ void bind_create(Binder& b) {
       "n"_a, "m"_a = py::none(), py::kw_only(), "dtype"_a = py::none(), "requires_grad"_a = false,
       "Ones on the main diagonal of n rows and m (n when None) columns, zeros elsewhere.");
 
-  // --- attributes and conversions of a tensor ---------------------------------------------------------------------
+  // --- attributes of a tensor ---------------------------------------------------------------------
   b.method(
       "numel", [](const Tensor& x) { return x.numel(); }, "int: number of elements.");
   b.method(
@@ -139,16 +138,8 @@ void bind_create(Binder& b) {
       "int: address of the first element.");
   b.method(
       "is_floating_point", [](const Tensor& x) { return x.is_floating(); }, "bool: float32 or float64.");
-  static constexpr std::pair<const char*, DType> casts[] = {{"float", DType::float32}, {"double", DType::float64},
-                                                            {"long", DType::int64},    {"int", DType::int32},
-                                                            {"byte", DType::uint8},    {"bool", DType::bool_}};
-  for (const auto& [name, type] : casts)
-    b.method(
-        name, [t = type](const Tensor& x) { return to(x, t); },
-        (std::string("The tensor as ") + dtype_name(type) + ".").c_str());
   b.method(
-      "type_as", [](const Tensor& x, const Tensor& other) { return to(x, other.dtype()); }, "other"_a,
-      "The tensor in the dtype of `other`.");
+      "byte", [](const Tensor& x) { return to(x, DType::uint8); }, "As uint8.");
   b.method(
       "t",
       [](const Tensor& x) {
@@ -156,29 +147,6 @@ void bind_create(Binder& b) {
         return x.dim() == 2 ? transpose(x, 0, 1) : x;
       },
       "A matrix transposed (a view); vectors and numbers as they are.");
-
-  // --- in place -----------------------------------------------------------------------------------------------------
-  b.method(
-      "copy_",
-      [](const Tensor& x, const Tensor& src) {
-        assign("copy_", x, src);
-        return x;
-      },
-      "src"_a, "Copies src into x, broadcast and converted; gradients flow to src.");
-  b.method(
-      "fill_",
-      [](const Tensor& x, Scalar value) {
-        assign("fill_", x, number_as("fill_", value, x.dtype()));
-        return x;
-      },
-      "value"_a, "Fills x with a number.");
-  b.method(
-      "zero_",
-      [](const Tensor& x) {
-        assign("zero_", x, scalar_tensor(Scalar(0), x.dtype()));
-        return x;
-      },
-      "Fills x with zeros.");
 }
 
 }  // namespace fastnn

@@ -214,19 +214,6 @@ struct IndexPut {
   }
 };
 
-struct Assign {
-  static constexpr const char* name = "assign";
-  Dims value_shape;
-  void check(const Tensor&, const Tensor& value) { value_shape = value.shape(); }
-  Tensor forward(Saved&, const Tensor& x, const Tensor& value) {
-    copy_into(x, value);
-    return x.detach();
-  }
-  void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
-    if (dx.needs(1)) dx[1] = sum_to(dy[0], value_shape);
-  }
-};
-
 // Leading axes of size 1 that x does not have, as NumPy allows them in an assignment.
 Tensor drop_leading(const Tensor& value, int64_t rank) {
   Dims shape = value.shape();
@@ -280,12 +267,10 @@ void assign(const char* op, const Tensor& x, const Tensor& value) {
   if (x.impl()->storage == value.impl()->storage && x.dtype() == value.dtype() && x.shape() == value.shape() &&
       x.strides() == value.strides() && x.impl()->offset == value.impl()->offset)
     return;
-  Tensor v = drop_leading(value, x.dim());
+  const Tensor v = drop_leading(value, x.dim());
   if (broadcast_shapes(op, x.shape(), v.shape()) != x.shape())
     throw ValueError(str(op, ": a value of shape ", value.shape(), " does not broadcast to ", x.shape()));
-  begin_inplace(op, x);
-  if (may_share_memory(x, v)) v = clone(v);
-  end_inplace(x, apply<Assign>(x, to(v, x.dtype())));
+  copy_(x, v);
 }
 
 std::vector<Tensor> nonzero_indices(const Tensor& given) {

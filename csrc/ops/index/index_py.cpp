@@ -1,4 +1,6 @@
+#include "ops/elementwise/elementwise.h"
 #include "ops/index/index.h"
+#include "ops/view/view.h"
 #include "python/bind.h"
 
 namespace fastnn {
@@ -59,6 +61,21 @@ void bind_index(Binder& b) {
         return x;
       },
       "indices"_a, "values"_a, "accumulate"_a = false, "index_put in place.");
+  b.python_method(
+      "__contains__",
+      [](const Tensor& x, const py::object& element) {
+        Scalar number;
+        Operand wanted;
+        if (is_tensor(element.ptr()))
+          wanted = Operand(unwrap(element.ptr()).detach());
+        else if (scalar_from_object(element.ptr(), number))
+          wanted = Operand(number);
+        else
+          throw TypeError(str("in: expected a number or a tensor, got ", Py_TYPE(element.ptr())->tp_name));
+        const Tensor equal = compare(CompareOp::eq, Operand(x.detach()), wanted);
+        return equal.numel() > 0 && nonzero_indices(reshape(equal, {-1}))[0].numel() > 0;
+      },
+      "element"_a, "Whether an element equals the number (broadcast for a tensor).");
 }
 
 }  // namespace fastnn

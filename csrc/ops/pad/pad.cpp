@@ -223,7 +223,9 @@ Tensor repeat_interleave(const Tensor& x, int64_t repeats, std::optional<int64_t
   Dims wide = x.dim() ? x.shape() : Dims{1}, joined = wide;
   joined[axis] = checked_mul(joined[axis], repeats);
   wide.insert(axis + 1, repeats);
-  return contiguous(reshape(expand(unsqueeze(x.dim() ? x : reshape(x, {1}), axis + 1), wide), joined));
+  const Tensor source = x.dim() ? x : reshape(x, {1});
+  const Tensor y = reshape(expand(unsqueeze(source, axis + 1), wide), joined);
+  return y.impl()->storage == x.impl()->storage ? clone(y) : y;
 }
 
 Tensor repeat_interleave(const Tensor& x, const Tensor& given, std::optional<int64_t> dim) {
