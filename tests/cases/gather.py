@@ -170,10 +170,7 @@ CASES = [
         samples=[S(*s.args, 2.5) for s in MASKED]
         + [S(A(3, 4), A(3, 4, dtype="bool"), A()), S(A(3, 4), A(1, 4, dtype="bool"), -np.inf, _grad=False)]
         + [S(A(500, 400), A(500, 400, dtype="bool"), A(), _threads=True)],
-        tol32=(0, 0),
-        tol64=(0, 0),
-        why="moves elements; the gradient of the value is a sum",
-        grad_tol32=(1e-5, 1e-5),
+        **COPIES,
     ),
     Case(
         "nonzero",

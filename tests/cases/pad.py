@@ -1,8 +1,7 @@
 """Cases of padding, repeating and rearranging."""
 
-import numpy as np
-
 import fastnn
+import numpy as np
 
 from cases.case import A, Case, S, torch
 

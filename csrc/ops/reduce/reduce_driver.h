@@ -120,6 +120,7 @@ template <class R>
 void fold_columns(const R& r, typename R::State* s, const typename R::Elem* x, const ReduceLoop& loop, int64_t first,
                   int64_t last, int64_t w) {
   for (int64_t j = 0; j < w; ++j) s[j] = r.identity();
+  if (first == last) return;  // no elements: there is no place in an axis of size 0
   int64_t rows[kColumnRows];
   Walk walk(loop.red_rank, loop.red_size, loop.red_x, nullptr, first);
   for (int64_t i = first; i < last; i += kColumnRows) {
