@@ -157,6 +157,17 @@ def test_iteration():
         iter(fastnn.tensor(1.0))
 
 
+def test_unused_parts_have_zero_gradients():
+    x = tensor(64, 64, requires_grad=True)
+    parts = x.split(16)
+    dirty = [fastnn.full((64, 64), 7.0, dtype="float64") for _ in range(8)]
+    del dirty  # leaves memory behind that is not zero
+    parts[1].sum().backward()
+    expected = np.zeros((64, 64))
+    expected[16:32] = 1
+    same(x.grad, expected)
+
+
 def test_contains():
     x = tensor(2, 3)
     assert 4 in x and 6 not in x and 4.0 in x and fastnn.tensor(3.0) in x
