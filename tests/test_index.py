@@ -1,8 +1,9 @@
 """x[key] and x[key] = value against NumPy and PyTorch: a table of keys that matter, and random ones."""
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 
 torch = pytest.importorskip("torch")
 

@@ -1,8 +1,9 @@
 """Creating, picking, joining, rearranging: what the cases do not reach (errors, in-place forms, views, attributes)."""
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 
 torch = pytest.importorskip("torch")
 

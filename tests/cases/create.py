@@ -1,8 +1,8 @@
 """Cases of the creation functions."""
 
-import fastnn
 import numpy as np
 
+import fastnn
 from cases.case import Case, S, torch
 
 FIXED = {"differentiable": False, "dtypes": ("float32",)}

@@ -1,8 +1,8 @@
 """Cases of padding, repeating and rearranging."""
 
-import fastnn
 import numpy as np
 
+import fastnn
 from cases.case import A, Case, S, torch
 
 EXACT = {"tol32": (0, 0), "tol64": (0, 0), "why": "moves elements, changes none"}
