@@ -150,7 +150,8 @@ class Trainer(Evaluation, Resumable):
             raise ValueError(f"fit: epochs must be >= 0, got {epochs}")
         self.interrupted, self._stop = False, None
         self.history.stopped = None
-        if self.batch and self._loader_state is not None:  # an earlier fit was left in mid-epoch
+        # An earlier fit may have been left in mid-epoch.
+        if self.batch and self._loader_state is not None and hasattr(train_loader, "load_state_dict"):
             train_loader.load_state_dict(self._loader_state)
         self._loader_state = state_of(train_loader)
         self._resume(resume, train_loader)
@@ -271,20 +272,24 @@ class Trainer(Evaluation, Resumable):
     def _clip(self):
         """Clip the gradients; what is wrong with them if they are not finite."""
         from .. import _C
-        from ..nn.utils import clip_grad_norm_, clip_grad_value_
 
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if not parameters:
+        gradients = [p.grad for p in parameters]
+        if not gradients:
             return None
         # The norm is finite unless an element is not, or it overflows: only then is a closer look needed.
-        if not math.isfinite(_C._grad_norm([p.grad for p in parameters], 2.0).item()):
-            for p in parameters:
-                if not np.isfinite(to_numpy(p.grad)).all():
+        norm = _C._grad_norm(gradients, 2.0)
+        if not math.isfinite(norm.item()):
+            for p, g in zip(parameters, gradients):
+                if not np.isfinite(to_numpy(g)).all():
                     return f"the gradient of the parameter {self._name_of(p)} is not finite"
         if self.clip_value is not None:
+            from ..nn.utils import clip_grad_value_
+
             clip_grad_value_(parameters, self.clip_value)
+            norm = _C._grad_norm(gradients, 2.0) if self.clip_norm is not None else norm
         if self.clip_norm is not None:
-            clip_grad_norm_(parameters, self.clip_norm)
+            _C._clip_by_norm(gradients, norm, self.clip_norm)
         return None
 
     def _name_of(self, parameter):
