@@ -77,11 +77,12 @@ def plot_history(history, path, title: str | None = None) -> None:
                 ax.plot(
                     [x[i]], [best], "o", color=PALETTE[1], markersize=8, markerfacecolor="none", markeredgewidth=1.5
                 )
-                ax.annotate(f"{best:.4g}", (x[i], best), textcoords="offset points", xytext=(0, 8 if lower else -14),
+                ax.annotate(f"{best:.4g}", (x[i], best), textcoords="offset points", xytext=(0, -15 if lower else 8),
                             ha="center", fontsize=9, color=PALETTE[1])  # fmt: skip
             ax.legend(frameon=False, fontsize=9)
+        ax.margins(y=0.12)
         positive = [v for v in [*own, *(values or ())] if math.isfinite(v)]
-        if name in ("loss", "lr") and positive and min(positive) > 0 and max(positive) > 30 * min(positive):
+        if name == "loss" and positive and min(positive) > 0 and max(positive) > 30 * min(positive):
             ax.set_yscale("log")
         ax.set_title("learning rate" if name == "lr" else name.replace("_", " "), fontsize=11, color="#222222")
         ax.set_xlabel("epoch", fontsize=9, color="#444444")

@@ -75,18 +75,17 @@ class Progress:
         if now - self.drawn < self.interval:
             return
         self.drawn = now
-        parts = [f"epoch {epoch + 1}/{self.epochs}"]
-        if self.batches is not None:
-            filled = min(20, 20 * batch // max(self.batches, 1))
-            if self.tty:
-                parts.append(self.full * filled + self.empty * (20 - filled))
-            parts.append(f"{batch}/{self.batches}")
-        else:
-            parts.append(f"batch {batch}")
-        parts.append(format_logs(logs()))
+        count = f"batch {batch}" if self.batches is None else f"{batch}/{self.batches}"
+        parts = [f"epoch {epoch + 1}/{self.epochs}", count, format_logs(logs())]
         left = self.left(epoch, batch)
         if left is not None:
             parts.append(f"left {format_seconds(left)}")
+        if self.tty and self.batches:
+            # The bar takes what the numbers leave of the line.
+            room = min(24, shutil.get_terminal_size().columns - 3 - len("  ".join(parts)))
+            if room >= 4:
+                filled = min(room, room * batch // self.batches)
+                parts.insert(1, self.full * filled + self.empty * (room - filled))
         self._draw("  ".join(parts))
 
     def epoch(self, epoch: int, logs: dict, seconds: float) -> None:

@@ -95,6 +95,7 @@ class Trainer(Evaluation, Resumable):
         self._seconds = 0.0  # of the current epoch, over all its parts
         self._skipped_in_a_row = 0
         self._loader_state = None
+        self._buffers: list = []
         self._saved: tuple | None = None  # (epoch, batch) of the last checkpoint
         self._stop: str | None = None
         self._bar: Progress | None = None
@@ -190,6 +191,7 @@ class Trainer(Evaluation, Resumable):
         started = time.perf_counter() - self._seconds
         self.model.train()
         self._call("on_epoch_begin")
+        self._buffers = list(self.model.buffers())
         for batch in self._batches(train_loader):
             self._call("on_batch_begin", batch)
             value = self._train_batch(batch)
@@ -248,7 +250,7 @@ class Trainer(Evaluation, Resumable):
 
     def _train_batch(self, batch):
         """One update. The loss as a float, NaN for a skipped batch; None when the NaN policy ends the run."""
-        buffers = [(b, to_numpy(b).copy()) for b in self.model.buffers()]  # the forward pass changes running means
+        buffers = [(b, to_numpy(b).copy()) for b in self._buffers]  # the forward pass changes running means
         self.optimizer.zero_grad()
         loss, output, target = self.forward(batch)
         value = float(loss.item())
