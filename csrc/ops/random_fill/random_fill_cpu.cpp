@@ -1,0 +1,297 @@
+// Philox streams into memory. All loops are plain C that the compiler vectorises; -ffp-contract=off keeps every product
+// and sum rounded by itself, so the bits do not depend on the instruction set.
+#include "kernels/parallel.h"
+#include "ops/random_fill/random_fill.h"
+
+namespace fastnn {
+namespace FASTNN_ISA {
+namespace {
+
+/// Words drawn at a time: they stay in L1.
+constexpr int64_t kWords = 1024;
+/// Words a task draws; a multiple of kWords.
+constexpr int64_t kGrain = 16 * kWords;
+
+/// words[4 b + k] = word k of block first + b.
+__attribute__((noinline)) void draw(uint32_t* __restrict words, const PhiloxState& s, int64_t first, int64_t blocks) {
+  const uint32_t key0 = static_cast<uint32_t>(s.seed), key1 = static_cast<uint32_t>(s.seed >> 32);
+  const uint32_t high0 = static_cast<uint32_t>(s.offset), high1 = static_cast<uint32_t>(s.offset >> 32);
+  for (int64_t b = 0; b < blocks; ++b) {
+    const uint64_t counter = static_cast<uint64_t>(first + b);
+    uint32_t c0 = static_cast<uint32_t>(counter), c1 = static_cast<uint32_t>(counter >> 32), c2 = high0, c3 = high1;
+    uint32_t k0 = key0, k1 = key1;
+#define FASTNN_ROUND                                                                                               \
+  {                                                                                                                \
+    const uint64_t p0 = static_cast<uint64_t>(0xD2511F53u) * c0, p1 = static_cast<uint64_t>(0xCD9E8D57u) * c2;     \
+    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1; \
+    c1 = static_cast<uint32_t>(p1), c3 = static_cast<uint32_t>(p0), c0 = n0, c2 = n2;                              \
+    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;                                                                          \
+  }
+    FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND
+        FASTNN_ROUND
+#undef FASTNN_ROUND
+            words[4 * b] = c0,
+                      words[4 * b + 1] = c1, words[4 * b + 2] = c2, words[4 * b + 3] = c3;
+  }
+}
+
+/// f(words, first, count): the words of elements [first, first + count), `per` words each; count is even but at the
+/// end.
+template <class F>
+void each_chunk(int64_t n, int64_t per, const PhiloxState* state, const F& f) {
+  const PhiloxState s = *state;
+  parallel_range(n, kGrain / per, [&](int64_t begin, int64_t end) {
+    alignas(64) uint32_t words[kWords];
+    for (int64_t i = begin; i < end; i += kWords / per) {
+      const int64_t count = end - i < kWords / per ? end - i : kWords / per;
+      draw(words, s, i * per / 4, (count * per + 3) / 4);
+      f(words, i, count);
+    }
+  });
+}
+
+uint64_t word64(const uint32_t* words, int64_t i) {
+  return static_cast<uint64_t>(words[2 * i]) | static_cast<uint64_t>(words[2 * i + 1]) << 32;
+}
+
+// --- float32 and float64 alike ------------------------------------------------------------------------------------
+
+/// Element i of a draw as an integer of 24 or 53 bits.
+int32_t bits_of(const uint32_t* words, int64_t i, float) { return static_cast<int32_t>(words[i] >> 8); }
+int64_t bits_of(const uint32_t* words, int64_t i, double) { return static_cast<int64_t>(word64(words, i) >> 11); }
+
+template <class T>
+struct Real;
+template <>
+struct Real<float> {
+  typedef int32_t Int;
+  static constexpr int bits = 24;
+  static constexpr float unit = 0x1p-24f;
+  static constexpr int mantissa = 23;
+  static constexpr Int half_root = 0x3f3504f3;  // bits of sqrt(1/2)
+};
+template <>
+struct Real<double> {
+  typedef int64_t Int;
+  static constexpr int bits = 53;
+  static constexpr double unit = 0x1p-53;
+  static constexpr int mantissa = 52;
+  static constexpr Int half_root = INT64_C(0x3fe6a09e667f3bcd);
+};
+
+template <class T, int N>
+inline T series(T x, const T (&c)[N]) {
+  T p = c[N - 1];
+#pragma GCC unroll 16
+  for (int i = N - 2; i >= 0; --i) p = p * x + c[i];
+  return p;
+}
+
+/// ln(m / 2^bits) for integers 1 <= m <= 2^bits: x = 2^e z, ln z = 2 artanh((z - 1) / (z + 1)).
+template <class T>
+inline T log_unit(typename Real<T>::Int m) {
+  typedef typename Real<T>::Int Int;
+  const T x = static_cast<T>(m) * Real<T>::unit;
+  Int bits;
+  __builtin_memcpy(&bits, &x, sizeof(x));
+  bits -= Real<T>::half_root;
+  const T e = static_cast<T>(static_cast<int32_t>(bits >> Real<T>::mantissa));
+  const Int fraction = (bits & ((Int{1} << Real<T>::mantissa) - 1)) + Real<T>::half_root;
+  T z;
+  __builtin_memcpy(&z, &fraction, sizeof(z));
+  const T s = (z - 1) / (z + 1), t = s * s;  // t <= 0.0295
+  constexpr T c32[] = {T(1.0 / 3), T(1.0 / 5), T(1.0 / 7), T(1.0 / 9)};
+  constexpr T c64[] = {T(1.0 / 3),  T(1.0 / 5),  T(1.0 / 7),  T(1.0 / 9),  T(1.0 / 11),
+                       T(1.0 / 13), T(1.0 / 15), T(1.0 / 17), T(1.0 / 19), T(1.0 / 21)};
+  const T tail = sizeof(T) == 4 ? series(t, c32) : series(t, c64);
+  const T s2 = s + s;
+  return e * T(0.69314718055994530942) + (s2 + s2 * t * tail);
+}
+
+/// cos and sin of 2 pi k / 2^bits: the nearest multiple of a quarter turn is split off exactly.
+template <class T>
+inline void turn(typename Real<T>::Int k, T& c, T& s) {
+  typedef typename Real<T>::Int Int;
+  constexpr int shift = Real<T>::bits - 2;
+  const Int q = (k + (Int{1} << (shift - 1))) >> shift;
+  const T r = static_cast<T>(k - (q << shift)) * (T(6.28318530717958647693) * Real<T>::unit), t = r * r;
+  constexpr T s32[] = {T(-1.0 / 6), T(1.0 / 120), T(-1.0 / 5040), T(1.0 / 362880)};
+  constexpr T c32[] = {T(-0.5), T(1.0 / 24), T(-1.0 / 720), T(1.0 / 40320)};
+  constexpr T s64[] = {T(-1.0 / 6),
+                       T(1.0 / 120),
+                       T(-1.0 / 5040),
+                       T(1.0 / 362880),
+                       T(-1.0 / 39916800),
+                       T(1.0 / 6227020800.0),
+                       T(-1.0 / 1307674368000.0),
+                       T(1.0 / 355687428096000.0)};
+  constexpr T c64[] = {T(-0.5),           T(1.0 / 24),          T(-1.0 / 720),           T(1.0 / 40320),
+                       T(-1.0 / 3628800), T(1.0 / 479001600.0), T(-1.0 / 87178291200.0), T(1.0 / 20922789888000.0)};
+  const T sine = r + r * t * (sizeof(T) == 4 ? series(t, s32) : series(t, s64));
+  const T cosine = 1 + t * (sizeof(T) == 4 ? series(t, c32) : series(t, c64));
+  const T a = q & 1 ? -sine : cosine, b = q & 1 ? cosine : sine;
+  c = q & 2 ? -a : a;
+  s = q & 2 ? -b : b;
+}
+
+template <class T>
+void uniform_run(T* __restrict y, const uint32_t* __restrict words, int64_t n, double low_, double high_) {
+  const T low = static_cast<T>(low_), high = static_cast<T>(high_), width = static_cast<T>(high_ - low_);
+  for (int64_t i = 0; i < n; ++i) {
+    const T v = low + static_cast<T>(bits_of(words, i, T())) * Real<T>::unit * width;
+    y[i] = v < high ? v : low;  // rounding may reach the open end
+  }
+}
+template <class T>
+void normal_run(T* __restrict y, const uint32_t* __restrict words, int64_t n, double mean_, double std_) {
+  const T mean = static_cast<T>(mean_), std = static_cast<T>(std_);
+  for (int64_t i = 0; i < n / 2; ++i) {
+    const T r = __builtin_sqrt(T(-2) * log_unit<T>(bits_of(words, 2 * i, T()) + 1));
+    T c, s;
+    turn<T>(bits_of(words, 2 * i + 1, T()), c, s);
+    y[2 * i] = mean + std * (r * c);
+    y[2 * i + 1] = mean + std * (r * s);
+  }
+  if (n % 2) {
+    const T r = __builtin_sqrt(T(-2) * log_unit<T>(bits_of(words, n - 1, T()) + 1));
+    T c, s;
+    turn<T>(bits_of(words, n, T()), c, s);  // drawn: blocks hold pairs
+    y[n - 1] = mean + std * (r * c);
+  }
+}
+template <class T>
+void exponential_run(T* __restrict y, const uint32_t* __restrict words, int64_t n, double lambda_) {
+  const T lambda = static_cast<T>(lambda_);
+  for (int64_t i = 0; i < n; ++i) y[i] = -log_unit<T>(bits_of(words, i, T()) + 1) / lambda;
+}
+/// Words below it are true with probability p.
+uint64_t threshold(double p) { return static_cast<uint64_t>(p * 4294967296.0); }
+
+template <class T>
+void bernoulli_run(T* __restrict y, const uint32_t* __restrict words, int64_t n, double p) {
+  const uint64_t limit = threshold(p);
+  const uint32_t last = static_cast<uint32_t>(limit - 1);
+  if (limit == 0) {
+    for (int64_t i = 0; i < n; ++i) y[i] = T(0);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) y[i] = words[i] <= last ? T(1) : T(0);
+}
+
+template <class T>
+void real_fill(T* y, int64_t n, const PhiloxState* state, Distribution what, double a, double b) {
+  each_chunk(n, sizeof(T) / 4, state, [&](const uint32_t* words, int64_t i, int64_t count) {
+    if (what == Distribution::uniform) uniform_run(y + i, words, count, a, b);
+    if (what == Distribution::normal) normal_run(y + i, words, count, a, b);
+    if (what == Distribution::exponential) exponential_run(y + i, words, count, a);
+  });
+}
+template <class T>
+void bernoulli_fill(T* y, int64_t n, const PhiloxState* state, double p) {
+  each_chunk(n, 1, state,
+             [&](const uint32_t* words, int64_t i, int64_t count) { bernoulli_run(y + i, words, count, p); });
+}
+template <class T>
+void integer_fill(T* y, int64_t n, const PhiloxState* state, int64_t low, uint64_t range) {
+  each_chunk(n, 2, state, [&](const uint32_t* words, int64_t i, int64_t count) {
+    for (int64_t k = 0; k < count; ++k) {
+      const uint64_t r = static_cast<uint64_t>(static_cast<unsigned __int128>(word64(words, k)) * range >> 64);
+      y[i + k] = static_cast<T>(static_cast<int64_t>(static_cast<uint64_t>(low) + r));
+    }
+  });
+}
+template <class T>
+void dropout_run(T* y, const T* x, int64_t n, const PhiloxState* state, double p) {
+  const uint64_t limit = threshold(p);
+  const uint32_t last = static_cast<uint32_t>(limit - 1);
+  const T scale = static_cast<T>(p < 1 ? 1 / (1 - p) : 0);
+  each_chunk(n, 1, state, [&](const uint32_t* words, int64_t i, int64_t count) {
+    if (limit == 0) {
+      for (int64_t k = 0; k < count; ++k) y[i + k] = x[i + k];
+      return;
+    }
+    for (int64_t k = 0; k < count; ++k) {
+      const T v = x[i + k] * scale;
+      y[i + k] = words[k] <= last ? T(0) : v;
+    }
+  });
+}
+
+}  // namespace
+
+void random_fill(void* y, int64_t n, Elem type, const PhiloxState* state, Distribution what, double a, double b) {
+  if (what == Distribution::bernoulli) {
+    switch (type) {
+      case Elem::f32:
+        return bernoulli_fill(static_cast<float*>(y), n, state, a);
+      case Elem::f64:
+        return bernoulli_fill(static_cast<double*>(y), n, state, a);
+      case Elem::i64:
+        return bernoulli_fill(static_cast<int64_t*>(y), n, state, a);
+      case Elem::i32:
+        return bernoulli_fill(static_cast<int32_t*>(y), n, state, a);
+      default:
+        return bernoulli_fill(static_cast<uint8_t*>(y), n, state, a);
+    }
+  }
+  if (type == Elem::f32)
+    real_fill(static_cast<float*>(y), n, state, what, a, b);
+  else
+    real_fill(static_cast<double*>(y), n, state, what, a, b);
+}
+
+void random_bernoulli(void* y, const void* p, int64_t n, Elem type, const PhiloxState* state) {
+  each_chunk(n, 1, state, [&](const uint32_t* words, int64_t i, int64_t count) {
+    for (int64_t k = i; k < i + count; ++k) {
+      const double u = words[k - i] * 0x1p-32;
+      if (type == Elem::f32)
+        static_cast<float*>(y)[k] = u < static_cast<const float*>(p)[k];
+      else
+        static_cast<double*>(y)[k] = u < static_cast<const double*>(p)[k];
+    }
+  });
+}
+
+void random_integers(void* y, int64_t n, Elem type, const PhiloxState* state, int64_t low, uint64_t range) {
+  switch (type) {
+    case Elem::f32:
+      return integer_fill(static_cast<float*>(y), n, state, low, range);
+    case Elem::f64:
+      return integer_fill(static_cast<double*>(y), n, state, low, range);
+    case Elem::i64:
+      return integer_fill(static_cast<int64_t*>(y), n, state, low, range);
+    case Elem::i32:
+      return integer_fill(static_cast<int32_t*>(y), n, state, low, range);
+    default:
+      return integer_fill(static_cast<uint8_t*>(y), n, state, low, range);
+  }
+}
+
+void random_permutation(int64_t* y, int64_t n, const PhiloxState* state) {
+  const PhiloxState s = *state;
+  for (int64_t i = 0; i < n; ++i) y[i] = i;
+  uint32_t words[kWords];
+  const int64_t step = kWords / 2;
+  for (int64_t first = 0; first < n; first += step) {
+    const int64_t count = n - first < step ? n - first : step;
+    draw(words, s, first / 2, (count + 1) / 2);
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t i = n - 1 - (first + k);
+      const int64_t j =
+          static_cast<int64_t>(static_cast<unsigned __int128>(word64(words, k)) * static_cast<uint64_t>(i + 1) >> 64);
+      const int64_t v = y[i];
+      y[i] = y[j];
+      y[j] = v;
+    }
+  }
+}
+
+void random_dropout(void* y, const void* x, int64_t n, Elem type, const PhiloxState* state, double p) {
+  if (type == Elem::f32)
+    dropout_run(static_cast<float*>(y), static_cast<const float*>(x), n, state, p);
+  else
+    dropout_run(static_cast<double*>(y), static_cast<const double*>(x), n, state, p);
+}
+
+}  // namespace FASTNN_ISA
+}  // namespace fastnn
