@@ -1,8 +1,9 @@
 """Random tensors: the same bits everywhere, the documented functions of Philox words, and dropout's mask."""
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 
 
 def isas():

@@ -2,8 +2,9 @@
 
 import math
 
-import fastnn
 import numpy as np
+
+import fastnn
 from cases.case import A, Case, S, binary, torch, unary
 
 F = None if torch is None else torch.nn.functional
@@ -130,7 +131,9 @@ ONE = [
     _one("rad2deg", np.rad2deg, special=False, tol32=(2e-6, 1e-5)),
 ]  # fmt: skip
 
-INTEGER = [A(4, 9, dtype=d, low=0, high=7, layout=x) for d in ("int64", "int32", "uint8") for x in ("dense", "transposed")]
+INTEGER = [
+    A(4, 9, dtype=d, low=0, high=7, layout=x) for d in ("int64", "int32", "uint8") for x in ("dense", "transposed")
+]
 
 TEST = [
     Case(name, numpy=numpy, torch=getattr(torch, name, None), differentiable=False,
@@ -160,9 +163,9 @@ def _xlogy(x, y):
 # Ties and jumps: values that are never equal and quotients that are never whole.
 _FAR = [S(A(4, 9, kind="unit"), A(4, 9, kind="positive")), S(A(2, 3, 5), A(3, 1, kind="positive")),
         S(A(300, 701, kind="unit"), A(701, kind="positive"), _threads=True)]  # fmt: skip
-_WHOLE = [
-    S(A(4, 9, dtype=d, low=0, high=50), A(9, dtype=d, low=1, high=6)) for d in ("int64", "int32", "uint8")
-] + [S(A(4, 9, dtype="int64", low=-50, high=50), A(4, 9, dtype="int64", low=-6, high=0))]
+_WHOLE = [S(A(4, 9, dtype=d, low=0, high=50), A(9, dtype=d, low=1, high=6)) for d in ("int64", "int32", "uint8")] + [
+    S(A(4, 9, dtype="int64", low=-50, high=50), A(4, 9, dtype="int64", low=-6, high=0))
+]
 
 TWO = [
     _two("add", np.add, samples=binary() + [S(A(4, 9, dtype="int32", high=9), A(9, dtype="int64", high=9))]),

@@ -1,7 +1,8 @@
 """Cases of the random operations: their numbers are checked by moments, the rest by test_elementwise_random.py."""
 
-import fastnn
 import numpy as np
+
+import fastnn
 from cases.case import A, Case, S
 
 

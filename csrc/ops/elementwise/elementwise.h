@@ -30,9 +30,6 @@ Tensor clone(const Tensor& x);
 Tensor to(const Tensor& x, DType dtype);
 /// x itself when row-major, else a row-major copy.
 Tensor contiguous(const Tensor& x);
-/// x[...] = src, broadcast and converted, with history; returns x.
-Tensor copy_(const Tensor& x, const Tensor& src);
-Tensor fill_(const Tensor& x, Scalar value);
 
 // --- one tensor ---------------------------------------------------------------------------------------------------
 /// Parameters p, q, r of a unary function, as its line in the table names them.

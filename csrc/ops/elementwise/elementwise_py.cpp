@@ -426,23 +426,6 @@ void bind_copies(Binder& b) {
   b.both("clone", &clone, "x"_a, "A row-major copy.");
   b.method("contiguous", &contiguous, "The tensor itself when row-major, else a row-major copy.");
   b.method("to", &to, "dtype"_a, "The tensor converted to `dtype`; itself when it has it already.");
-  b.method(
-      "type_as", [](const Tensor& x, const Tensor& other) { return to(x, other.dtype()); }, "other"_a,
-      "The tensor with the dtype of `other`.");
-  b.method(
-      "float", [](const Tensor& x) { return to(x, DType::float32); }, "As float32.");
-  b.method(
-      "double", [](const Tensor& x) { return to(x, DType::float64); }, "As float64.");
-  b.method(
-      "long", [](const Tensor& x) { return to(x, DType::int64); }, "As int64.");
-  b.method(
-      "int", [](const Tensor& x) { return to(x, DType::int32); }, "As int32.");
-  b.method(
-      "bool", [](const Tensor& x) { return to(x, DType::bool_); }, "As bool: x != 0.");
-  b.method("copy_", &copy_, "src"_a, "Takes the values of `src`, broadcast and converted.");
-  b.method("fill_", &fill_, "value"_a, "Sets every element to the number.");
-  b.method(
-      "zero_", [](const Tensor& x) { return fill_(x, Scalar(0)); }, "Sets every element to 0.");
 }
 
 }  // namespace
