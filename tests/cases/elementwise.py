@@ -122,8 +122,10 @@ ONE = [
          samples=unary("away", min=-0.05, max=0.07) + [S(A(3, 4), min=-0.3), S(A(3, 4), max=0.2)]
          + [S(A(3, 4), A(4, values=[-1.0, -0.5, 0.0, 0.2], grad=False), A(values=[0.3], grad=False))]
          + [S(A(9, dtype="int64", high=20), min=3, max=11), S(A(9, dtype="int32", high=20), min=3)]),
-    Case("clamp_min", numpy=np.maximum, torch=lambda x, m: torch.clamp_min(x, m), samples=[S(A(5, 6), 0.1), S(A(3), 2)]),
-    Case("clamp_max", numpy=np.minimum, torch=lambda x, m: torch.clamp_max(x, m), samples=[S(A(5, 6), 0.1), S(A(3), 2)]),
+    Case("clamp_min", numpy=np.maximum, torch=lambda x, m: torch.clamp_min(x, m),
+         samples=[S(A(5, 6), 0.1), S(A(3), 2)]),
+    Case("clamp_max", numpy=np.minimum, torch=lambda x, m: torch.clamp_max(x, m),
+         samples=[S(A(5, 6), 0.1), S(A(3), 2)]),
     Case("nan_to_num", numpy=lambda x, nan, posinf, neginf: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf),
          torch=lambda x, nan, posinf, neginf: torch.nan_to_num(x, nan, posinf, neginf),
          samples=unary(nan=1.5, posinf=7.0, neginf=-8.0)),

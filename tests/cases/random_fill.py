@@ -27,6 +27,11 @@ def _check(low, high, mean, std):
     return check
 
 
+def _check_permutation(args, outputs):
+    x = np.asarray(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
+    np.testing.assert_array_equal(np.sort(x), np.arange(x.size))
+
+
 def _sized(f, check, **kw):
     shapes = [(), (0,), (7,), (3, 0, 2), (5, 33), (2001,), (300, 701)]
     return Case(f, call=_seeded(lambda *s, **k: getattr(fastnn, f)(*s, **k)), check=check, differentiable=False,
@@ -38,14 +43,12 @@ CASES = [
     _sized("randn", _check(-9, 9, 0, 1)),
     Case("normal", call=_seeded(lambda *a: fastnn.normal(*a)), check=_check(-20, 26, 3, 2.5), differentiable=False,
          samples=[S(3.0, 2.5, (n,)) for n in (0, 1, 5, 70001)]),
-    Case("randint", call=_seeded(lambda *a: fastnn.randint(*a)), check=_check(-3, 6, 1.5, 8.25**0.5), differentiable=False,
-         samples=[S(-3, 7, (n,)) for n in (0, 1, 5, 70001)]),
-    Case("randperm", call=_seeded(lambda n: fastnn.randperm(n)), check=lambda args, out: np.testing.assert_array_equal(
-        np.sort(np.asarray(out[0] if isinstance(out, (list, tuple)) else out)), np.arange(
-            np.asarray(out[0] if isinstance(out, (list, tuple)) else out).size)),
-         differentiable=False, samples=[S(n) for n in (0, 1, 2, 5, 513, 70001)]),
-    Case("bernoulli", call=_seeded(lambda x: fastnn.bernoulli(x)), check=_check(0, 1, 0.3, 0.21**0.5), differentiable=False,
-         samples=[S(A(values=np.full(s, 0.3), grad=False)) for s in [(), (0,), (5, 33), (300, 701)]]),
+    Case("randint", call=_seeded(lambda *a: fastnn.randint(*a)), check=_check(-3, 6, 1.5, 8.25**0.5),
+         differentiable=False, samples=[S(-3, 7, (n,)) for n in (0, 1, 5, 70001)]),
+    Case("randperm", call=_seeded(lambda n: fastnn.randperm(n)), check=_check_permutation, differentiable=False,
+         samples=[S(n) for n in (0, 1, 2, 5, 513, 70001)]),
+    Case("bernoulli", call=_seeded(lambda x: fastnn.bernoulli(x)), check=_check(0, 1, 0.3, 0.21**0.5),
+         differentiable=False, samples=[S(A(values=np.full(s, 0.3), grad=False)) for s in [(), (0,), (5, 33), (300, 701)]]),
     Case("dropout", call=_seeded(lambda x, p=0.5, training=True: fastnn.dropout(x, p, training)),
          check=lambda args, out: None,
          samples=[S(A(5, 33)), S(A(4, 9, layout="transposed"), 0.3), S(A(0, 3)), S(A(3, 4), 1.0), S(A(3, 4), 0.0),
