@@ -9,6 +9,13 @@
 namespace fastnn {
 namespace {
 
+// What an overwritten value gets.
+Tensor zeros_of(const Tensor& dy) {
+  const Tensor z = empty_like(dy);
+  fill_into(z, Scalar(0.0));
+  return z;
+}
+
 struct To {
   static constexpr const char* name = "to";
   DType from;
@@ -30,6 +37,27 @@ struct Clone {
     return y;
   }
   void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) { dx[0] = dy[0]; }
+};
+
+// The new value of x in x.copy_(src): src as x's shape and dtype.
+struct Copy {
+  static constexpr const char* name = "copy_";
+  Dims shape;
+  DType dtype;
+  void check(const Tensor& src, const Tensor& x) {
+    if (broadcast_shapes(name, x.shape(), src.shape()) != x.shape())
+      throw ValueError(str("copy_: shape ", src.shape(), " does not broadcast to ", x.shape()));
+    shape = src.shape();
+    dtype = src.dtype();
+  }
+  Tensor forward(Saved&, const Tensor& src, const Tensor& x) {
+    copy_into(x, apart_from(x, src));
+    return x.detach();
+  }
+  void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
+    if (dx.needs(0)) dx[0] = reduce_gradient(dy[0], shape, dtype);
+    if (dx.needs(1)) dx[1] = zeros_of(dy[0]);
+  }
 };
 
 }  // namespace
@@ -62,6 +90,18 @@ bool has_nan(const Tensor& x) {
 Tensor clone(const Tensor& x) { return apply<Clone>(x); }
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply<Clone>(x); }
 Tensor to(const Tensor& x, DType t) { return x.dtype() == t ? x : apply<To>(x, t); }
+
+Tensor copy_(const Tensor& x, const Tensor& src) {
+  // Onto itself nothing happens; only the check for a leaf below still holds.
+  const auto& meta = x.impl()->meta;
+  const Tensor& root = meta && meta->base.defined() ? meta->base : x;
+  const bool leaf = grad_enabled() && root.is_leaf() && root.impl()->requires_grad;
+  if (src.impl() == x.impl() && !leaf) return x;
+  begin_inplace("copy_", x);
+  const Tensor y = apply<Copy>(src, x);
+  end_inplace(x, y);
+  return x;
+}
 
 void check_inplace_type(const char* op, const Tensor& x, DType result) {
   const auto kind = [](DType t) { return is_floating(t) ? 2 : t == DType::bool_ ? 0 : 1; };

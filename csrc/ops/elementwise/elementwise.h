@@ -30,6 +30,8 @@ Tensor clone(const Tensor& x);
 Tensor to(const Tensor& x, DType dtype);
 /// x itself when row-major, else a row-major copy.
 Tensor contiguous(const Tensor& x);
+/// x[...] = src, broadcast and converted, with history; returns x.
+Tensor copy_(const Tensor& x, const Tensor& src);
 
 // --- one tensor ---------------------------------------------------------------------------------------------------
 /// Parameters p, q, r of a unary function, as its line in the table names them.
