@@ -175,8 +175,7 @@ template <class R>
 void reduce_all(const R& r, const typename R::Elem* x, const ReduceLoop& loop, void* scratch) {
   if constexpr (R::kColumns)
     if (loop.columns) return reduce_columns(r, x, loop, scratch);
-  if (!loop.columns) return reduce_rows(r, x, loop, scratch);
-  // `partials` was counted for columns; chunks along rows are longer, so it is enough for those as well.
+  // Where `partials` was counted for columns it is enough here too: chunks along rows are longer.
   reduce_rows(r, x, loop, scratch);
 }
 
