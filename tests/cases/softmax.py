@@ -1,8 +1,8 @@
 """Cases of softmax and its relatives."""
 
-import fastnn
 import numpy as np
 
+import fastnn
 from cases.case import A, Case, S, torch
 
 WHY = "an exponential of 1 to 2 ulp, a sum and a division; the logarithm of a sum of up to 70,001 terms"

@@ -1,8 +1,8 @@
 """Cases of sorting."""
 
-import fastnn
 import numpy as np
 
+import fastnn
 from cases.case import A, Case, S, torch
 
 SHAPES = [((), 0), ((), -1), ((1,), 0), ((7,), -1), ((5, 33), 0), ((5, 33), 1), ((2, 3, 17), 1), ((2, 700), 1)]

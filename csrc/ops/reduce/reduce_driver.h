@@ -8,6 +8,10 @@
 //   R::kColumns              true when there is also
 //   void columns(State* s, const Elem* x, const int64_t* rows, int64_t count, int64_t w, int64_t first)
 //                                                                    adds x[rows[r] + j] to s[j], j in [0, w)
+//   R::kShortRows            true when there is also
+//   void short_rows(const Vec<Elem>* v, int64_t n, int64_t count, int64_t out, int64_t step)
+//                                                                    lane k of v[0..n) are the n elements of output
+//                                                                    out + k * step, k in [0, count): fold and finish
 // Included inside per-ISA sources only.
 #pragma once
 
@@ -87,10 +91,43 @@ FASTNN_INLINE typename R::State fold_range(const R& r, const typename R::Elem* x
   return s;
 }
 
+// Rows up to this long are folded a vector of rows at a time, the loads transposing them: a row of ten would leave
+// vectors half empty and wait for its own horizontal sum.
+constexpr int64_t kShortRow = 16;
+
+template <class R>
+void reduce_short_rows(const R& r, const typename R::Elem* x, const ReduceLoop& loop) {
+  typedef typename R::Elem T;
+  constexpr int W = kLanes<T>;
+  const int inner = loop.kept_rank - 1;
+  const int64_t width = loop.kept_size[inner], step = loop.kept_x[inner], y_step = loop.kept_y[inner], n = loop.n;
+  const int64_t groups = width / W + (width % W != 0);
+  parallel_range(loop.outputs / width * groups, kReduceGrain / (W * n), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t j = t % groups * W, count = smaller(W, width - j);
+      const Walk at(inner, loop.kept_size, loop.kept_x, loop.kept_y, t / groups);
+      const T* p = x + at.x + j * step;
+      Vec<T> v[kShortRow] = {};
+      if (count == W) {
+        for (int64_t c = 0; c < n; ++c)
+#pragma GCC unroll 16
+          for (int k = 0; k < W; ++k) v[c][k] = p[k * step + c];
+      } else {
+        for (int64_t c = 0; c < n; ++c)
+          for (int64_t k = 0; k < count; ++k) v[c][k] = p[k * step + c];
+      }
+      r.short_rows(v, n, count, loop.y_start + at.y + j * y_step, y_step);
+    }
+  });
+}
+
 template <class R>
 void reduce_rows(const R& r, const typename R::Elem* x, const ReduceLoop& loop, void* scratch) {
   const int64_t chunks = loop.n / kReduceChunk + (loop.n % kReduceChunk != 0);
   x += loop.x_start;
+  if constexpr (R::kShortRows)
+    if (loop.n > 0 && loop.n <= kShortRow && loop.red_rank == 1 && loop.red_x[0] == 1 && loop.kept_rank > 0)
+      return reduce_short_rows(r, x, loop);
   if (chunks <= 1) {
     parallel_range(loop.outputs, kReduceGrain / (loop.n > 0 ? loop.n : 1), [&](int64_t begin, int64_t end) {
       Walk w(loop.kept_rank, loop.kept_size, loop.kept_x, loop.kept_y, begin);

@@ -22,7 +22,7 @@ template <class T, bool kAbs, class Merge>
 struct Extremum {
   typedef T Elem;
   typedef T State;
-  static constexpr bool kColumns = true;
+  static constexpr bool kColumns = true, kShortRows = true;
   T* y;
   Merge merge;
 
@@ -34,6 +34,10 @@ struct Extremum {
     T acc[kColumnStrip];
     fold_rows(acc, x, rows, count, w, Magnitude<kAbs>(), merge);
     for (int64_t j = 0; j < w; ++j) s[j] = merge(s[j], acc[j]);
+  }
+  void short_rows(const Vec<T>* v, int64_t n, int64_t count, int64_t out, int64_t step) const {
+    const Vec<T> s = fold_short<T>(v, n, Magnitude<kAbs>(), merge);
+    for (int64_t k = 0; k < count; ++k) finish(out + k * step, s[k]);
   }
   void combine(State& s, State later) const { s = merge(s, later); }
   void finish(int64_t out, State s) const { y[out] = s; }
@@ -56,7 +60,7 @@ struct Arg {
   typedef T Elem;
   typedef ArgState<T, kLeast> State;
   static constexpr bool kFloat = T(1) / T(2) != T(0);
-  static constexpr bool kColumns = kFloat;
+  static constexpr bool kColumns = kFloat, kShortRows = kFloat;
   T* value;
   int64_t* index;
 
@@ -113,6 +117,18 @@ struct Arg {
       for (int64_t j = 0; j < w; ++j) take(s[j], best[j], first + at[j]);
     }
   }
+  template <class V>
+  void short_rows(const V* v, int64_t n, int64_t count, int64_t out, int64_t step) const {
+    typedef IntOf<V> Int;
+    V best = v[0];
+    Int at = {};
+    for (int64_t c = 1; c < n; ++c) {
+      const Int wins = (kLeast ? v[c] < best : v[c] > best) | ((v[c] != v[c]) & (best == best));
+      best = wins ? v[c] : best;
+      at = wins ? Int{} + static_cast<IntLane<T>>(c) : at;
+    }
+    for (int64_t k = 0; k < count; ++k) finish(out + k * step, {best[k], at[k]});
+  }
   void combine(State& s, const State& later) const { take(s, later.value, later.index); }
   void finish(int64_t out, const State& s) const {
     if (value) value[out] = s.value;
@@ -124,7 +140,7 @@ template <class T, bool kAbs>
 struct CountEqual {
   typedef T Elem;
   typedef int64_t State;
-  static constexpr bool kColumns = false;
+  static constexpr bool kColumns = false, kShortRows = false;
   T* y;
   const T* ref;
 

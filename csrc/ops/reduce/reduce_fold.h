@@ -27,20 +27,6 @@ struct Add {
     return hsum(v);
   }
 };
-struct Mul {
-  template <class T>
-  static constexpr T identity() {
-    return T(1);
-  }
-  template <class V>
-  FASTNN_INLINE V operator()(V a, V b) const {
-    return a * b;
-  }
-  template <class V>
-  static FASTNN_INLINE auto lanes(V v) {
-    return fold_lanes(v, Mul());
-  }
-};
 struct Max {
   template <class T>
   static constexpr T identity() {
@@ -126,6 +112,20 @@ FASTNN_INLINE T fold_run(const T* p, int64_t m, const Map& map, const Merge& mer
 #pragma GCC unroll 8
     for (int k = 0; k < half; ++k) acc[k] = merge(acc[k], acc[k + half]);
   return Merge::lanes(acc[0]);
+}
+
+/// Lane k of the result is the fold of lane k of v[0..n), n <= 16, in the order fold_run has for a run of n.
+template <class T, class Map, class Merge>
+FASTNN_INLINE Vec<T> fold_short(const Vec<T>* v, int64_t n, const Map& map, const Merge& merge) {
+  const Vec<T> none = splat<Vec<T>>(Merge::template identity<T>());
+  Vec<T> a[16];
+#pragma GCC unroll 16
+  for (int c = 0; c < 16; ++c) a[c] = c < n ? map(v[c]) : none;
+#pragma GCC unroll 4
+  for (int half = 8; half > 0; half /= 2)
+#pragma GCC unroll 8
+    for (int c = 0; c < half; ++c) a[c] = merge(a[c], a[c + half]);
+  return a[0];
 }
 
 /// acc[j] = fold over r of map(x[rows[r] + j], j): eight rows at a time as a tree, those in order.

@@ -17,7 +17,7 @@ template <class T>
 struct ProdParts {
   typedef T Elem;
   typedef ProdState<T> State;
-  static constexpr bool kColumns = false;
+  static constexpr bool kColumns = false, kShortRows = false;
   T *product, *zeros;
 
   State identity() const { return {1.0, 0}; }

@@ -11,7 +11,7 @@ template <class T, bool kProduct>
 struct Whole {
   typedef T Elem;
   typedef uint64_t State;  // wraps without undefined behaviour
-  static constexpr bool kColumns = true;
+  static constexpr bool kColumns = true, kShortRows = false;
   uint64_t* y;
 
   State identity() const { return kProduct ? 1 : 0; }
@@ -32,7 +32,7 @@ template <class T, IntFold kFold>
 struct Count {
   typedef T Elem;
   typedef int64_t State;
-  static constexpr bool kColumns = true;
+  static constexpr bool kColumns = true, kShortRows = false;
   void* y;
   int64_t n;
 

@@ -44,7 +44,7 @@ template <class T>
 struct Moments {
   typedef T Elem;
   typedef MomentState State;
-  static constexpr bool kColumns = true;
+  static constexpr bool kColumns = true, kShortRows = false;
   T *y, *mean;
   double correction;
   bool root;
@@ -90,6 +90,13 @@ struct Moments {
   }
 };
 
+template <class T>
+struct ColumnShifted {
+  const T* shift;
+  FASTNN_INLINE T operator()(T x, int64_t j) const { return exp(x - shift[j]); }
+  FASTNN_INLINE Vec<T> operator()(Vec<T> x, int64_t j) const { return exp(x - load(shift + j)); }
+};
+
 struct LogState {
   double max, sum;  // of exp(x - max)
 };
@@ -107,7 +114,7 @@ template <class T>
 struct LogSumExp {
   typedef T Elem;
   typedef LogState State;
-  static constexpr bool kColumns = false;
+  static constexpr bool kColumns = true, kShortRows = false;
   T* y;
 
   State identity() const { return {-HUGE_VAL, 0}; }
@@ -118,6 +125,16 @@ struct LogSumExp {
       combine(s, {static_cast<double>(top), top < T(0) ? 0.0 : 1.0});
     else
       combine(s, {static_cast<double>(top), static_cast<double>(fold_run(p, m, Shifted<T>{top}, Add()))});
+  }
+  void columns(State* s, const T* x, const int64_t* rows, int64_t count, int64_t w, int64_t) const {
+    T top[kColumnStrip], shift[kColumnStrip + kLanes<T>] = {}, sum[kColumnStrip];
+    fold_rows(top, x, rows, count, w, Value(), Max());
+    for (int64_t j = 0; j < w; ++j) shift[j] = top[j] - top[j] != T(0) ? T(0) : top[j];
+    fold_rows(sum, x, rows, count, w, ColumnShifted<T>{shift}, Add());
+    for (int64_t j = 0; j < w; ++j) {
+      const bool finite = top[j] - top[j] == T(0);
+      combine(s[j], {static_cast<double>(top[j]), finite ? static_cast<double>(sum[j]) : top[j] < T(0) ? 0.0 : 1.0});
+    }
   }
   void combine(State& s, const State& b) const {
     if (!(b.max == b.max) || !(s.max == s.max)) {

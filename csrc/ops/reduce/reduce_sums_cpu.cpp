@@ -50,7 +50,7 @@ template <class T, class Map, class Merge, Fold kFold>
 struct Sums {
   typedef T Elem;
   typedef double State;
-  static constexpr bool kColumns = true;
+  static constexpr bool kColumns = true, kShortRows = true;
   T* y;
   double a;
   Map map;
@@ -65,6 +65,10 @@ struct Sums {
     fold_rows(acc, x, rows, count, w, map, merge);
     for (int64_t j = 0; j < w; ++j) s[j] = merge(s[j], static_cast<double>(acc[j]));
   }
+  void short_rows(const Vec<T>* v, int64_t n, int64_t count, int64_t out, int64_t step) const {
+    const Vec<T> s = fold_short<T>(v, n, map, merge);
+    for (int64_t k = 0; k < count; ++k) finish(out + k * step, merge(identity(), static_cast<double>(s[k])));
+  }
   void combine(State& s, State later) const { s = merge(s, later); }
   void finish(int64_t out, State s) const {
     if constexpr (kFold == Fold::sum) s /= a;
@@ -72,6 +76,31 @@ struct Sums {
     if constexpr (kFold == Fold::power) s = ::pow(s, 1.0 / a);
     y[out] = static_cast<T>(s);
   }
+};
+
+/// Products run in double throughout: in float a part of the product may overflow where the whole does not.
+template <class T>
+struct Product {
+  typedef T Elem;
+  typedef double State;
+  static constexpr bool kColumns = true, kShortRows = false;
+  T* y;
+
+  State identity() const { return 1; }
+  void block(State& s, const T* p, int64_t m, int64_t, int64_t) const {
+    double a[4] = {1, 1, 1, 1};
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4)
+      for (int k = 0; k < 4; ++k) a[k] *= static_cast<double>(p[i + k]);
+    for (; i < m; ++i) a[0] *= static_cast<double>(p[i]);
+    s *= (a[0] * a[1]) * (a[2] * a[3]);
+  }
+  void columns(State* s, const T* x, const int64_t* rows, int64_t count, int64_t w, int64_t) const {
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t j = 0; j < w; ++j) s[j] *= static_cast<double>(x[rows[r] + j]);
+  }
+  void combine(State& s, State later) const { s *= later; }
+  void finish(int64_t out, State s) const { y[out] = static_cast<T>(s); }
 };
 
 template <class T>
@@ -92,7 +121,7 @@ void sums(void* y, const void* x, const ReduceArgs& args, const ReduceLoop& loop
     case Fold::nonzero:
       return run(Sums<T, Nonzero, Add, Fold::nonzero>{out, 1, {}, {}});
     case Fold::prod:
-      return run(Sums<T, Same, Mul, Fold::prod>{out, 1, {}, {}});
+      return run(Product<T>{out});
     default:
       return;
   }

@@ -115,8 +115,9 @@ void long_lines(T* y, const T* x, int64_t outer, int64_t n, Part* part) {
     Part* p = part + o * chunks;
     double m = p[0].max, s = 0;
     for (int64_t c = 1; c < chunks; ++c) m = p[c].max > m || p[c].max != p[c].max ? p[c].max : m;
-    // -inf only: 0 / 0 as for a short line. (exp(-inf - m) of an all -inf chunk is 0 anyway.)
-    for (int64_t c = 0; c < chunks; ++c) s += p[c].sum * ::exp(p[c].max - m);
+    // A chunk of only -inf adds nothing (and exp(-inf - -inf) would be NaN).
+    for (int64_t c = 0; c < chunks; ++c)
+      if (p[c].sum != 0) s += p[c].sum * ::exp(p[c].max - m);
     p[0] = {m, s};
   }
   parallel_tasks(outer * chunks, [&](int64_t t) {
@@ -128,11 +129,13 @@ void long_lines(T* y, const T* x, int64_t outer, int64_t n, Part* part) {
 // --- lines across memory: strips of columns
 // ---------------------------------------------------------------------------
 
-/// Columns of a strip: as many as keep n rows of them in L2, whole cache lines where there are enough.
+/// Columns of a strip: as many as keep n rows of them (x and y) in L2, where those are whole cache lines enough to read
+/// memory well. Longer columns are read twice, in blocks of rows, and are as wide as the buffers.
+constexpr int64_t kNarrowest = 64;
+FASTNN_INLINE bool long_columns(int64_t n) { return n > kStripElements / kNarrowest; }
 FASTNN_INLINE int64_t strip_width(int64_t n, int64_t inner) {
-  int64_t w = kStripElements / (n > 0 ? n : 1) / 16 * 16;
-  w = w < 16 ? 16 : smaller(w, kMaxStrip);
-  return smaller(w, inner);
+  const int64_t w = long_columns(n) ? kMaxStrip : kStripElements / (n > 0 ? n : 1) / 16 * 16;
+  return smaller(smaller(w, kMaxStrip), inner);
 }
 
 /// f(o, j, w): columns [j, j + w) of outer index o.
@@ -167,33 +170,68 @@ FASTNN_INLINE void put(T* p, Vec<T> v, int64_t k) {
     store_n(p, v, k);
 }
 
+/// m[j] = largest of rows [first, last).
+template <class T>
+FASTNN_INLINE void strip_max(T* m, const T* x, int64_t first, int64_t last, int64_t pitch, int64_t w) {
+  each_column<T>(w, [&](int64_t j, int64_t k) { store(m + j, get(x + first * pitch + j, k)); });
+  for (int64_t r = first + 1; r < last; ++r)
+    each_column<T>(w, [&](int64_t j, int64_t k) { store(m + j, max(load(m + j), get(x + r * pitch + j, k))); });
+}
+
+/// total[j] += sum of exp(x - m[j]) over rows [first, last), at most kColumnRows; stored to y where kStore.
+template <bool kStore, class T>
+FASTNN_INLINE void strip_exp(double* total, T* y, const T* x, const T* m, int64_t first, int64_t last, int64_t pitch,
+                             int64_t w) {
+  T s[kMaxStrip + kLanes<T>];
+  each_column<T>(w, [&](int64_t j, int64_t) { store(s + j, splat<Vec<T>>(0.0)); });
+  for (int64_t r = first; r < last; ++r)
+    each_column<T>(w, [&](int64_t j, int64_t k) {
+      const Vec<T> e = exp(get(x + r * pitch + j, k) - load(m + j));
+      if constexpr (kStore) put(y + r * pitch + j, e, k);
+      store(s + j, load(s + j) + e);
+    });
+  for (int64_t j = 0; j < w; ++j) total[j] += s[j];
+}
+
 template <class T, bool kLog>
 void strip(T* y, const T* x, int64_t n, int64_t pitch, int64_t w) {
   // Buffers are read by whole vectors past w.
-  T m[kMaxStrip + kLanes<T>], s[kMaxStrip + kLanes<T>];
+  T m[kMaxStrip + kLanes<T>], s[kMaxStrip + kLanes<T>] = {};
   double total[kMaxStrip];
-  each_column<T>(w, [&](int64_t j, int64_t k) { store(m + j, get(x + j, k)); });
-  for (int64_t r = 1; r < n; ++r)
-    each_column<T>(w, [&](int64_t j, int64_t k) { store(m + j, max(load(m + j), get(x + r * pitch + j, k))); });
   for (int64_t j = 0; j < w; ++j) total[j] = 0;
-  for (int64_t first = 0; first < n; first += kColumnRows) {
-    const int64_t last = smaller(first + kColumnRows, n);
-    each_column<T>(w, [&](int64_t j, int64_t) { store(s + j, splat<Vec<T>>(0.0)); });
-    for (int64_t r = first; r < last; ++r)
-      each_column<T>(w, [&](int64_t j, int64_t k) {
-        const Vec<T> e = exp(get(x + r * pitch + j, k) - load(m + j));
-        if constexpr (!kLog) put(y + r * pitch + j, e, k);
-        store(s + j, load(s + j) + e);
-      });
-    for (int64_t j = 0; j < w; ++j) total[j] += s[j];
+  const bool twice = long_columns(n);
+  if (!twice) {
+    strip_max(m, x, 0, n, pitch, w);
+    for (int64_t i = 0; i < n; i += kColumnRows)
+      strip_exp<!kLog>(total, y, x, m, i, smaller(i + kColumnRows, n), pitch, w);
+  } else {
+    // The sums so far are scaled whenever a block brings a larger maximum; all -inf so far counts as from 0.
+    T block[kMaxStrip + kLanes<T>];
+    for (int64_t j = 0; j < w; ++j) m[j] = static_cast<T>(-HUGE_VAL);
+    for (int64_t i = 0; i < n; i += kColumnRows) {
+      const int64_t last = smaller(i + kColumnRows, n);
+      strip_max(block, x, i, last, pitch, w);
+      for (int64_t j = 0; j < w; ++j) {
+        if (block[j] > m[j] || block[j] != block[j]) {
+          if (total[j] > 0) total[j] *= ::exp(static_cast<double>(m[j]) - static_cast<double>(block[j]));
+          m[j] = block[j];
+        }
+        s[j] = m[j] == static_cast<T>(-HUGE_VAL) ? T(0) : m[j];
+      }
+      strip_exp<false>(total, static_cast<T*>(nullptr), x, s, i, last, pitch, w);
+    }
   }
   for (int64_t j = 0; j < w; ++j) s[j] = static_cast<T>(kLog ? ::log(total[j]) : 1.0 / total[j]);
   for (int64_t r = 0; r < n; ++r)
     each_column<T>(w, [&](int64_t j, int64_t k) {
+      T* out = y + r * pitch + j;
+      const T* in = x + r * pitch + j;
       if constexpr (kLog)
-        put(y + r * pitch + j, (get(x + r * pitch + j, k) - load(m + j)) - load(s + j), k);
+        put(out, (get(in, k) - load(m + j)) - load(s + j), k);
+      else if (twice)
+        put(out, exp(get(in, k) - load(m + j)) * load(s + j), k);
       else
-        put(y + r * pitch + j, get(y + r * pitch + j, k) * load(s + j), k);
+        put(out, get(out, k) * load(s + j), k);
     });
 }
 
