@@ -1,7 +1,8 @@
 """What the tests of the course's numbers share: float64 tensors, comparison, and the 3-4-1 network of its examples."""
 
-import fastnn
 import numpy as np
+
+import fastnn
 from fastnn import nn
 
 

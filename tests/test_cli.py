@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn import cli
 from fastnn.recipes import RECIPES
 

@@ -6,11 +6,12 @@ example carried through in float64.
 
 import math
 
-import fastnn
-import fastnn.nn.functional as F
 import numpy as np
 import pytest
 from course import B1, B2, W1, W2, X3, Y3, arr, close, leaf, network, t64
+
+import fastnn
+import fastnn.nn.functional as F
 from fastnn import nn, optim
 
 # --- derivatives and the computation graph ------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Layers, activations and losses: values and gradients against PyTorch, starts, wrong input, weights from PyTorch."""
 
-import fastnn
-import fastnn.nn.functional as F
 import numpy as np
 import pytest
+
+import fastnn
+import fastnn.nn.functional as F
 from fastnn import nn
 
 

@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn import nn
 
 

@@ -1,8 +1,9 @@
 """Optimisers: PyTorch's trajectories to 1e-6 in float64, the course's numbers, steps that happen whole or not."""
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn import nn, optim
 
 # name, settings: the class and its arguments are the same in both libraries

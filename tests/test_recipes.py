@@ -8,9 +8,10 @@ import importlib
 import os
 from pathlib import Path
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn.recipes import RECIPES, _common
 
 FULL = os.environ.get("FASTNN_TEST_FULL") == "1"

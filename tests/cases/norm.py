@@ -1,8 +1,8 @@
 """Cases of the normalisations."""
 
-import fastnn
 import numpy as np
 
+import fastnn
 from cases.case import A, Case, S, torch
 
 
