@@ -154,6 +154,46 @@ def test_second_ctrl_c_raises_at_once(tmp_path):
     assert p.wait(20) == 3 and time.perf_counter() - sent < 3
 
 
+def test_ctrl_c_and_resume_of_a_recipe(tmp_path):
+    """`fastnn train digits`, stopped and continued, ends with the file of weights of an unbroken run."""
+    pytest.importorskip("sklearn")
+
+    def start(folder, *options):
+        command = [
+            sys.executable,
+            "-m",
+            "fastnn",
+            "train",
+            "digits",
+            "--epochs",
+            "4",
+            "--no-plots",
+            "--out",
+            tmp_path / folder,
+        ]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
+        )
+
+    p = start("stopped")
+    while not p.stdout.readline().startswith("epoch 2/4"):
+        assert p.poll() is None
+    sent = time.perf_counter()
+    p.send_signal(signal.SIGINT)
+    assert any("stopped after epoch" in line for line in p.stdout)
+    took = time.perf_counter() - sent
+    assert took < 0.5, f"{took:.2f} s"
+    p.communicate(timeout=20)
+    assert p.returncode not in (0, None)
+    assert not (tmp_path / "stopped" / "model.safetensors").exists()
+    for p in (start("stopped", "--resume"), start("whole")):
+        p.communicate(timeout=120)
+        assert p.returncode == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped")]
+    assert weights[0] == weights[1]
+
+
 def test_signal_handler_is_put_back():
     before = signal.getsignal(signal.SIGINT)
     trainer().fit(loader(), epochs=1)

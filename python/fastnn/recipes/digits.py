@@ -57,6 +57,8 @@ def main(args):
                       scheduler=CosineAnnealingLR(optimizer, args.epochs),
                       checkpoint=out / "checkpoint.safetensors", progress=not args.quiet)  # fmt: skip
     history = trainer.fit(train_loader, test_loader, epochs=args.epochs, resume="auto" if args.resume else False)
+    if trainer.interrupted:  # Ctrl-C: the checkpoint is written, and --resume continues from it
+        raise KeyboardInterrupt
     _common.save(model, out, NAME)
 
     scores = trainer.predict(test_loader)
