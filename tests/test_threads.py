@@ -142,3 +142,25 @@ def test_empty_work():
     for n in (0, 1, 2, 5):
         x = data(n, 3)
         assert (x + 1).shape == (n, 3) and x.sum().shape == ()
+
+
+def test_exit_while_daemon_threads_compute():
+    """The interpreter ends cleanly under threads that are in the middle of operations."""
+    code = """
+import threading, time, numpy as np, fastnn
+x = fastnn.from_numpy(np.ones((200, 200), np.float32))
+r = fastnn.from_numpy(np.ones((200, 200), np.float32)).requires_grad_()
+def compute():
+    while True:
+        (x @ x).exp()
+def train():
+    r.register_hook(lambda g: g * 1)
+    while True:
+        (r * r).sum().backward()
+for f in (compute, compute, train):
+    threading.Thread(target=f, daemon=True).start()
+time.sleep(0.2)
+"""
+    for _ in range(3):
+        p = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert p.returncode == 0, p.stderr

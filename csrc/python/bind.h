@@ -33,12 +33,16 @@ bool int_from_object(PyObject* o, int64_t& out);
 /// Runs in a catch block: turns the current C++ exception into the Python error.
 void set_python_error();
 
+/// PyEval_RestoreThread for code with destructors: a daemon thread that asks for the GIL of an interpreter that is going
+/// away is ended by an unwinding that no C++ frame survives, so it waits here for the end of the process instead.
+void restore_thread(PyThreadState* state) noexcept;
+
 /// Lets other Python threads run while kernels do.
 struct ReleaseGil {
   PyThreadState* state = PyEval_SaveThread();
   ReleaseGil() = default;
   ReleaseGil(const ReleaseGil&) = delete;
-  ~ReleaseGil() { PyEval_RestoreThread(state); }
+  ~ReleaseGil() { restore_thread(state); }
 };
 
 /// Defines operations: as functions of the module, and as methods of Tensor where asked.

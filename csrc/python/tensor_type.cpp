@@ -1,6 +1,8 @@
 #include "python/tensor_type.h"
 
+#include <cxxabi.h>
 #include <structmember.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -456,9 +458,21 @@ py::object make_tensor_type(py::module_& m) {
   return object;
 }
 
+void restore_thread(PyThreadState* state) noexcept {
+  try {
+    PyEval_RestoreThread(state);
+  } catch (...) {
+    for (;;) pause();
+  }
+}
+
 void set_python_error() {
   try {
     throw;
+#if defined(__GLIBCXX__)
+  } catch (const abi::__forced_unwind&) {
+    throw;  // the thread is being ended
+#endif
   } catch (py::error_already_set& e) {
     e.restore();
   } catch (py::builtin_exception& e) {
