@@ -70,8 +70,9 @@ def test_initialization(tmp_path):
 
 def test_regularization(tmp_path):
     result = train("regularization", tmp_path, "--no-plots")
-    assert result["train_none"] > result["train_l2"]  # it learnt the noise
-    assert min(result["test_l2"], result["test_dropout"]) > result["test_none"]
+    gap = {key: result[f"train_{key}"] - result[f"test_{key}"] for key in ("none", "l2", "dropout")}
+    assert gap["none"] > max(gap["l2"], gap["dropout"])  # it learnt the noise
+    assert min(result["test_l2"], result["test_dropout"]) > 0.88
 
 
 def test_optimizers(tmp_path):

@@ -195,7 +195,6 @@ def run_info(args) -> int:
         ("system", f"{platform.system()} {platform.machine()}"),
         ("instruction set", f"{fastnn.isa()} in use, {fastnn.isa_found()} found"),
         ("threads", str(fastnn.get_num_threads())),
-        *((f"build: {key}", str(value)) for key, value in getattr(_C, "BUILD", {}).items()),
         ("operations", str(len(_C.OPS))),
         ("module", _C.__file__),
     ]

@@ -13,7 +13,7 @@ from fastnn.recipes.mnist_mlp import INPUT, build_model, prepare
 __all__ = ["CLASSES", "DEFAULTS", "INPUT", "NAME", "build_model", "main", "prepare"]
 
 NAME = "fashion-mlp"
-DEFAULTS = dict(epochs=12, batch_size=128, lr=1.5e-3)
+DEFAULTS = dict(epochs=18, batch_size=128, lr=1.5e-3)
 CLASSES = FashionMNIST.classes
 
 

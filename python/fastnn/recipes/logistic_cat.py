@@ -58,25 +58,26 @@ def main(args):
 
     if not args.no_plots:
         # How fast it learns depends on the learning rate: too small crawls, too large bounces.
-        curves = {f"learning rate {args.lr:g}": costs}
-        for factor in (2, 0.2):
-            curves[f"learning rate {args.lr * factor:g}"] = descend(
-                build_model(), train.x, y, args.epochs, args.lr * factor
-            )
+        rates = (2 * args.lr, args.lr, 0.2 * args.lr)
+        curves = {f"learning rate {lr:g}": costs for lr in rates}
+        for lr in (rates[0], rates[2]):
+            curves[f"learning rate {lr:g}"] = descend(build_model(), train.x, y, args.epochs, lr)
         draw(model, test, curves, out)
     return {"train_accuracy": _common.accuracy(model, train.x, train.y),
             "test_accuracy": _common.accuracy(model, test.x, test.y), "cost": costs[-1]}  # fmt: skip
 
 
 def draw(model, test, curves, out):
-    from fastnn.train.plots import plot_curves, plot_images
+    from fastnn.train.plots import new_figure, plot_curves, save_figure
 
-    plot_curves(
-        curves, out / "costs.png", xlabel="iteration", ylabel="cost J", title="logistic-cat: cost and learning rate"
-    )
+    plot_curves(curves, out / "costs.png", xlabel="iteration", ylabel="cost J",
+                title="logistic-cat: cost and learning rate")  # fmt: skip
     weight = model[0].weight.detach().numpy().reshape(64, 64, 3)
-    picture = np.clip(0.5 + weight / (6 * weight.std()), 0, 1)  # grey: does not matter; bright: speaks for a cat
-    plot_images(picture[None], out / "weights.png", title="The weights as a picture")
+    figure, axes = new_figure(4, 4.4)
+    axes[0, 0].imshow(np.clip(0.5 + weight / (6 * weight.std()), 0, 1))
+    axes[0, 0].axis("off")
+    axes[0, 0].set_title("The weights as a picture:\nwhere light of which colour speaks for a cat", fontsize=10)
+    save_figure(figure, out / "weights.png")
     show_mistakes(model, test, out, NAME, test.x)
 
 

@@ -24,9 +24,9 @@ CLASSES = MNIST.classes
 
 def build_model():
     return nn.Sequential(
-        nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.25),
-        nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.25),
-        nn.Linear(128, 10),
+        nn.Linear(784, 512), nn.ReLU(), nn.Dropout(0.3),
+        nn.Linear(512, 256), nn.ReLU(), nn.Dropout(0.3),
+        nn.Linear(256, 10),
     )  # fmt: skip
 
 

@@ -17,12 +17,12 @@ from fastnn.recipes import _common
 NAME = "optimizers"
 DEFAULTS = dict(epochs=400, batch_size=64, lr=0.003, seed=3)
 
-# name -> (optimiser, whole training set in one batch?). The course's momentum has (1 - beta) in front of the gradient,
-# which here is a learning rate of lr (1 - beta).
+# name -> (optimiser, whole training set in one batch?). This is momentum without the course's (1 - beta) in front of
+# the gradient; with it, lr (1 - beta) in place of lr, it would follow mini-batch gradient descent closely here.
 METHODS = {
     "gradient descent": (lambda p, lr: optim.SGD(p, lr), True),
     "mini-batch GD": (lambda p, lr: optim.SGD(p, lr), False),
-    "momentum": (lambda p, lr: optim.SGD(p, lr * 0.1, momentum=0.9), False),
+    "momentum": (lambda p, lr: optim.SGD(p, lr, momentum=0.9), False),
     "RMSprop": (lambda p, lr: optim.RMSprop(p, lr, alpha=0.9), False),
     "Adam": (lambda p, lr: optim.Adam(p, lr), False),
 }

@@ -49,8 +49,9 @@ def main(args):
     sizes = (4,) if args.no_plots else (1, 4, 20)
     for hidden in sizes:
         model = build_model(hidden)
-        costs[f"{hidden} hidden units"] = descend(model, x, y, args.epochs, args.lr)
-        models[f"{hidden} hidden units"] = model
+        name = f"{hidden} hidden unit{'s' if hidden > 1 else ''}"
+        costs[name] = descend(model, x, y, args.epochs, args.lr)
+        models[name] = model
     scores = {name: _common.accuracy(m, x, labels) for name, m in models.items()}
     _common.save(models["4 hidden units"], out, NAME)
     if not args.no_plots:

@@ -50,7 +50,7 @@ def main(args):
         from fastnn.train.plots import plot_curves, plot_decision_boundary
 
         panels = {f"{name}: {scores[name]:.0%}": _common.probability(m) for name, m in models.items()}
-        plot_decision_boundary(panels, x, labels, out / "boundary.png")
+        plot_decision_boundary(panels, *xor(300, noise=0.08), out / "boundary.png")
         plot_curves(costs, out / "costs.png", xlabel="iteration", ylabel="cost J", title="xor: Adam on four points")
     return {"accuracy": scores["a hidden layer of 8"], "one_neuron": scores["one neuron"]}
 
