@@ -184,6 +184,19 @@ def test_load_state_dict_is_all_or_nothing():
     assert (values(model[4].bias) == 3).all() and not (values(model[4].weight) == 3).all()
 
 
+def test_copies_are_models_of_their_own():
+    import copy
+    import pickle
+
+    model, x = net().eval(), fastnn.randn((4, 3))
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert [n for n, _ in twin.named_parameters()] == [n for n, _ in model.named_parameters()]
+        np.testing.assert_array_equal(values(twin(x)), values(model(x)))
+        nn.init.zeros_(twin[0].weight)
+        assert (values(model[0].weight) != 0).any() and twin[0].weight.requires_grad
+    assert repr(model[0].bias).startswith("Parameter([")
+
+
 # --- hooks --------------------------------------------------------------------------------------------------------
 
 

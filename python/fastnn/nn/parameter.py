@@ -20,6 +20,3 @@ class Parameter(Tensor):
         self = super().__new__(cls, data)
         self.requires_grad = requires_grad
         return self
-
-    def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()
