@@ -129,6 +129,7 @@ Ref<Node> grad_fn(const Tensor& x) {
 
 Edge grad_edge(const Tensor& x) {
   if (Ref<Node> node = grad_fn(x)) return {node, x.impl()->grad_slot};
+  if (x.impl()->requires_grad && capturing()) detail::recorder->leaf(*x.impl());
   if (x.impl()->requires_grad) return {Ref<Node>(autograd_meta(x).box.get()), 0};
   return {};
 }

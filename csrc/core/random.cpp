@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "core/recording.h"
+
 namespace fastnn {
 namespace {
 std::mutex mutex;
@@ -17,7 +19,10 @@ PhiloxState next_random() {
   return s;
 }
 
-RandomState next_random_state() { return std::make_shared<const PhiloxState>(next_random()); }
+RandomState next_random_state() {
+  if (capturing()) return detail::recorder->next_random();
+  return std::make_shared<const PhiloxState>(next_random());
+}
 
 PhiloxState get_rng_state() {
   std::lock_guard<std::mutex> lock(mutex);

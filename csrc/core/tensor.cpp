@@ -6,6 +6,7 @@
 
 #include "autograd/node.h"
 #include "runtime/allocator.h"
+#include "runtime/launch.h"
 
 namespace fastnn {
 
@@ -17,6 +18,7 @@ int64_t Scalar::to_int64() const {
 }
 
 Ref<Storage> Storage::make(int64_t bytes) {
+  if (capturing()) return detail::recorder->make_storage(bytes);
   auto* s = new Storage;
   Ref<Storage> ref(s);
   s->data = allocate(bytes);
@@ -35,6 +37,7 @@ Ref<Storage> Storage::wrap(void* data, int64_t bytes, void (*release)(void*), vo
 }
 
 void Storage::destroy(Storage* s) {
+  if (capturing() && s->recorded_by) detail::recorder->released(*s);
   if (s->release)
     s->release(s->owner);
   else
@@ -111,32 +114,41 @@ Tensor Tensor::detach() const {
   return make(impl_->storage, impl_->offset, impl_->shape, impl_->strides, impl_->numel, impl_->dtype);
 }
 
-Tensor scalar_tensor(Scalar v, DType dtype) {
-  Tensor t = empty({}, dtype);
+namespace {
+
+void write_scalar(void* p, DType dtype, Scalar v) {
   switch (dtype) {
     case DType::bool_:
-      *static_cast<bool*>(t.raw()) = v.kind == Scalar::floating ? v.d != 0 : v.i != 0;
+      *static_cast<bool*>(p) = v.kind == Scalar::floating ? v.d != 0 : v.i != 0;
       break;
     case DType::uint8:
-      *static_cast<uint8_t*>(t.raw()) = static_cast<uint8_t>(v.to_int64());
+      *static_cast<uint8_t*>(p) = static_cast<uint8_t>(v.to_int64());
       break;
     case DType::int32:
-      *static_cast<int32_t*>(t.raw()) = static_cast<int32_t>(v.to_int64());
+      *static_cast<int32_t*>(p) = static_cast<int32_t>(v.to_int64());
       break;
     case DType::int64:
-      *static_cast<int64_t*>(t.raw()) = v.to_int64();
+      *static_cast<int64_t*>(p) = v.to_int64();
       break;
     case DType::float32:
-      *static_cast<float*>(t.raw()) = static_cast<float>(v.d);
+      *static_cast<float*>(p) = static_cast<float>(v.d);
       break;
     case DType::float64:
-      *static_cast<double*>(t.raw()) = v.d;
+      *static_cast<double*>(p) = v.d;
       break;
   }
+}
+
+}  // namespace
+
+Tensor scalar_tensor(Scalar v, DType dtype) {
+  Tensor t = empty({}, dtype);
+  launch_host(&write_scalar, t.raw(), dtype, v);
   return t;
 }
 
 Scalar item(const Tensor& x) {
+  refuse_in_capture("item: a tensor's value is read");
   if (x.numel() != 1) throw ValueError(str("item: expected a tensor with one element, got shape ", x.shape()));
   const void* p = x.raw();
   switch (x.dtype()) {

@@ -6,6 +6,7 @@
 
 #include "core/dims.h"
 #include "core/dtype.h"
+#include "core/recording.h"
 #include "core/ref.h"
 
 namespace fastnn {
@@ -22,6 +23,7 @@ struct Storage : RefCounted<Storage> {
   // Foreign memory (NumPy, DLPack) is given back through this; null means allocate/deallocate.
   void (*release)(void* owner) = nullptr;
   void* owner = nullptr;
+  uint32_t recorded_by = 0, recorded_index = 0;  // of a captured step: which one, and which of its buffers
 
   static Ref<Storage> make(int64_t bytes);
   static Ref<Storage> wrap(void* data, int64_t bytes, void (*release)(void*), void* owner, bool writable);
@@ -68,7 +70,10 @@ class Tensor {
   /// Size along `axis`, which may be negative.
   int64_t size(int64_t axis) const { return impl_->shape[normalize_axis("size", axis, dim())]; }
 
-  void* raw() const { return static_cast<char*>(impl_->storage->data) + impl_->offset * dtype_size(impl_->dtype); }
+  void* raw() const {
+    if (capturing()) detail::recorder->hold(*impl_->storage);
+    return static_cast<char*>(impl_->storage->data) + impl_->offset * dtype_size(impl_->dtype);
+  }
   /// First element as T*; TypeError when the dtype is another.
   template <class T>
   T* data() const {

@@ -155,6 +155,10 @@ Tensor tensor_from_object(PyObject* o, const DType* dtype, bool copy) {
     if (dtype && *dtype != x.dtype()) return to(x.detach(), *dtype);
     return copy ? clone(x.detach()) : x;
   }
+  Scalar number;
+  if (capturing() && scalar_from_object(o, number))
+    return scalar_tensor(number, dtype ? *dtype : number.default_dtype());
+  refuse_in_capture("tensor: NumPy data is made into a tensor");
   py::array a = py::reinterpret_steal<py::array>(py::module_::import("numpy").attr("asarray")(py::handle(o)).release());
   if (!a.dtype().attr("isnative").cast<bool>()) a = a.attr("astype")(a.dtype().attr("newbyteorder")("="));
   DType have;
@@ -227,6 +231,7 @@ void bind_exchange(Binder& b) {
   b.python_function(
       "from_numpy",
       [](const py::array& a) {
+        refuse_in_capture("from_numpy: NumPy data is made into a tensor");
         DType t;
         if (!dtype_from_object(a.dtype().ptr(), t) || !a.dtype().attr("isnative").cast<bool>())
           throw TypeError(
@@ -238,6 +243,7 @@ void bind_exchange(Binder& b) {
   b.python_method(
       "numpy",
       [](const py::object& self) {
+        refuse_in_capture("numpy: a tensor's values are read");
         const Tensor& x = unwrap(self.ptr());
         if (x.requires_grad()) throw RuntimeError("numpy: the tensor requires grad; use .detach().numpy()");
         std::vector<py::ssize_t> shape, strides;

@@ -28,6 +28,7 @@ PYBIND11_MODULE(_C, m) {
   bind_dlpack(b);
   bind_autograd(b);
   bind_runtime(b);
+  bind_capture(b);
   bind_peak(m);
 #define FAMILY(name) bind_##name(b);
 #define OP(family, name)

@@ -1,5 +1,6 @@
 #pragma once
-// Our own pool: workers spin briefly, then park. Fork-safe (a child builds its own), exceptions come back to the caller.
+// Our own pool: workers spin briefly, then park. Fork-safe (a child builds its own), exceptions come back to the
+// caller.
 
 #include <cstdint>
 

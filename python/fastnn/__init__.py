@@ -7,7 +7,8 @@ import importlib
 
 from fastnn import _C, _tensor  # noqa: F401  (_tensor completes the Tensor type)
 from fastnn._C import *  # noqa: F403
-from fastnn._C import __version__
+from fastnn._C import CaptureError, __version__  # noqa: F401
+from fastnn._capture import capture
 from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
 
 _PARTS = frozenset(
@@ -32,4 +33,4 @@ def __dir__():
     return sorted({n for n in globals() if not n.startswith("_")} | _PARTS)
 
 
-__all__ = [n for n in dir(_C) if not n.startswith("_")] + ["__version__", "enable_grad", "no_grad", "set_grad_enabled"]
+__all__ = [n for n in dir(_C) if not n.startswith("_")] + ["__version__", "capture", "enable_grad", "no_grad", "set_grad_enabled"]

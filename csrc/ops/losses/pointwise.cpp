@@ -68,6 +68,8 @@ struct Pointwise {
     a.w = pointer(by.weight);
     a.m = pointer(by.mask);
     a.q = pointer(by.pos_weight);
+    const auto loss = static_cast<PointwiseLoss>(a.loss);
+    a.count_weights = a.w && (loss == PointwiseLoss::mse || loss == PointwiseLoss::l1);
     return a;
   }
 };

@@ -203,12 +203,12 @@ void forward(const PointwiseArgs& a, const Reduced& reduced, T* y, double* sums,
   constexpr int64_t L = kLanes<T>;
   parallel_range(a.n, block, [&](int64_t begin, int64_t end) {
     Vec<T> gathered = Vec<T>{};
-    double total = 0, count = a.m ? 0 : static_cast<double>(end - begin);
+    double total = 0, count = a.m || a.count_weights ? 0 : static_cast<double>(end - begin);
     int64_t pending = 0;
     each_vector<T>(a, begin, end, [&](Vec<T> x, Vec<T> t, Vec<T> w, Vec<T> m, Vec<T> q, int64_t i, int64_t n) {
       const Vec<T> v = masked<Vec<T>>(Loss::template value<Vec<T>>(x, t, p, q) * w, m);
       if (y) store_n<T>(y + i, v, n);
-      if (a.m) count += lane_sum(m, n);
+      if (a.m || a.count_weights) count += lane_sum(a.count_weights ? m * w : m, n);
       if (n < L) {  // lanes past the end hold garbage
         total += lane_sum(v, n);
         return;

@@ -1,0 +1,46 @@
+#pragma once
+// What the core asks while a step is being captured (runtime/capture.h implements it). Per thread; null otherwise.
+
+#include <stdexcept>
+
+#include "core/random.h"
+#include "core/ref.h"
+
+namespace fastnn {
+
+struct Storage;
+struct TensorImpl;
+
+struct CaptureError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct Recorder {
+  virtual ~Recorder() = default;
+  /// Memory for a new tensor.
+  virtual Ref<Storage> make_storage(int64_t bytes) = 0;
+  /// A storage of make_storage is about to go.
+  virtual void released(const Storage& s) = 0;
+  /// A pointer into s is being taken: replays need it to stay.
+  virtual void hold(Storage& s) = 0;
+  /// A leaf enters the graph: replays are valid while it keeps its memory.
+  virtual void leaf(TensorImpl& t) = 0;
+  virtual RandomState next_random() = 0;
+  /// One launch, with its arguments.
+  virtual void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments) = 0;
+};
+
+namespace detail {
+#if defined(__GNUC__) && defined(__ELF__)
+// Read at every launch and allocation: the cheapest model of thread-local storage. Eight bytes of the static surplus.
+extern thread_local Recorder* recorder __attribute__((tls_model("initial-exec")));
+#else
+extern thread_local Recorder* recorder;
+#endif
+}  // namespace detail
+
+inline bool capturing() { return __builtin_expect(detail::recorder != nullptr, 0); }
+/// Throws CaptureError while a step is captured: `what` would give every replay the value of today.
+void refuse_in_capture(const char* what);
+
+}  // namespace fastnn
