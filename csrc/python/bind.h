@@ -30,6 +30,8 @@ PyObject* dtype_object(DType t);
 bool scalar_from_object(PyObject* o, Scalar& out);
 /// One index: an int or anything with __index__; false (no error set) for others. OverflowError beyond int64.
 bool int_from_object(PyObject* o, int64_t& out);
+/// fastnn.CaptureError (borrowed).
+PyObject* capture_error();
 /// Runs in a catch block: turns the current C++ exception into the Python error.
 void set_python_error();
 

@@ -477,6 +477,8 @@ void set_python_error() {
     e.restore();
   } catch (py::builtin_exception& e) {
     e.set_error();
+  } catch (const CaptureError& e) {
+    PyErr_SetString(capture_error(), e.what());
   } catch (const TypeError& e) {
     PyErr_SetString(PyExc_TypeError, e.what());
   } catch (const std::bad_alloc&) {
