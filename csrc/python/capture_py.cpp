@@ -7,6 +7,8 @@
 namespace fastnn {
 namespace {
 
+PyObject* error_type = nullptr;
+
 struct PyProgram {
   Ref<Program> program;
 };
@@ -19,6 +21,8 @@ std::vector<Tensor> row_major(const std::vector<Tensor>& list) {
 }
 
 }  // namespace
+
+PyObject* capture_error() { return error_type; }
 
 void bind_capture(Binder& b) {
   py::class_<PyProgram>(b.m, "_Program", "The recorded launches of one step for one set of shapes.")
@@ -51,14 +55,15 @@ void bind_capture(Binder& b) {
       });
   b.python_function("_is_capturing", &capturing);
   b.python_function("_refuse_in_capture", [](const std::string& what) { refuse_in_capture(what.c_str()); });
-  static py::exception<CaptureError> error(b.m, "CaptureError", PyExc_RuntimeError);
+  py::exception<CaptureError> error(b.m, "CaptureError", PyExc_RuntimeError);
   error.attr("__doc__") =
       "A captured step did something that a replay could not repeat; the message names it and the line.";
+  error_type = error.inc_ref().ptr();
   py::register_local_exception_translator([](std::exception_ptr p) {
     try {
       if (p) std::rethrow_exception(p);
     } catch (const CaptureError& e) {
-      py::set_error(error, e.what());
+      PyErr_SetString(error_type, e.what());
     }
   });
 }
