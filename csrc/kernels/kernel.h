@@ -18,33 +18,33 @@ struct Kernel {
 }  // namespace fastnn
 
 #if defined(__x86_64__)
-#define FASTNN_KERNEL(name, ...)      \
-  namespace baseline {                \
-  void name(__VA_ARGS__);             \
-  }                                   \
-  namespace avx2 {                    \
-  void name(__VA_ARGS__);             \
-  }                                   \
-  namespace avx512 {                  \
-  void name(__VA_ARGS__);             \
-  }                                   \
-  namespace kernels {                 \
+#define FASTNN_KERNEL(name, ...)                                                                         \
+  namespace baseline {                                                                                   \
+  void name(__VA_ARGS__);                                                                                \
+  }                                                                                                      \
+  namespace avx2 {                                                                                       \
+  void name(__VA_ARGS__);                                                                                \
+  }                                                                                                      \
+  namespace avx512 {                                                                                     \
+  void name(__VA_ARGS__);                                                                                \
+  }                                                                                                      \
+  namespace kernels {                                                                                    \
   static constexpr Kernel<void(__VA_ARGS__)> name{#name, {&baseline::name, &avx2::name, &avx512::name}}; \
   }
 #elif defined(__aarch64__)
-#define FASTNN_KERNEL(name, ...)      \
-  namespace neon {                    \
-  void name(__VA_ARGS__);             \
-  }                                   \
-  namespace kernels {                 \
+#define FASTNN_KERNEL(name, ...)                                         \
+  namespace neon {                                                       \
+  void name(__VA_ARGS__);                                                \
+  }                                                                      \
+  namespace kernels {                                                    \
   static constexpr Kernel<void(__VA_ARGS__)> name{#name, {&neon::name}}; \
   }
 #else
-#define FASTNN_KERNEL(name, ...)      \
-  namespace baseline {                \
-  void name(__VA_ARGS__);             \
-  }                                   \
-  namespace kernels {                 \
+#define FASTNN_KERNEL(name, ...)                                             \
+  namespace baseline {                                                       \
+  void name(__VA_ARGS__);                                                    \
+  }                                                                          \
+  namespace kernels {                                                        \
   static constexpr Kernel<void(__VA_ARGS__)> name{#name, {&baseline::name}}; \
   }
 #endif

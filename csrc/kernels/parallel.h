@@ -13,7 +13,8 @@ inline void parallel_tasks(int64_t tasks, const F& f) {
     if (tasks == 1) f(int64_t{0});
     return;
   }
-  parallel_run(tasks, [](void* c, int64_t t) { (*static_cast<const F*>(c))(t); }, const_cast<F*>(&f));
+  parallel_run(
+      tasks, [](void* c, int64_t t) { (*static_cast<const F*>(c))(t); }, const_cast<F*>(&f));
 }
 
 /// f(begin, end) over [0, n) in blocks of `grain` (fixed by the caller from shapes only).

@@ -12,6 +12,6 @@ void bind_exchange(Binder& b);  // NumPy and the buffer protocol
 void bind_dlpack(Binder& b);
 void bind_autograd(Binder& b);
 void bind_runtime(Binder& b);  // threads, instruction sets, memory, random state
-void bind_capture(Binder& b);    // recorded steps
+void bind_capture(Binder& b);  // recorded steps
 
 }  // namespace fastnn

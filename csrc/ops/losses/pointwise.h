@@ -23,8 +23,8 @@ enum class PointwiseLoss : int {
 };
 
 /// `weight` (same shape or broadcastable, may be undefined) scales each loss; where `mask` (bool or number, may be
-/// undefined) is 0 the target is unknown: it costs nothing, whatever it holds, and "mean" does not count it. With weights, "mean" of mse and l1 divides by
-/// their sum, that of the others by the number of elements: PyTorch's ways.
+/// undefined) is 0 the target is unknown: it costs nothing, whatever it holds, and "mean" does not count it. With
+/// weights, "mean" of mse and l1 divides by their sum, that of the others by the number of elements: PyTorch's ways.
 /// `pos_weight` is for bce_with_logits only. Shapes of x and target must be equal.
 Tensor pointwise_loss(const char* name, PointwiseLoss loss, const Tensor& x, const Tensor& target, double parameter,
                       Reduction reduction, const Tensor& weight, const Tensor& mask, const Tensor& pos_weight);
