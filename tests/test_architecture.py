@@ -24,6 +24,7 @@ BELOW = {
 EXCEPTIONS = {
     ("core/tensor.cpp", "autograd/node.h"): "a tensor owns its node, and must see the type to delete it",
     ("core/tensor.cpp", "runtime/allocator.h"): "storage comes from the allocator",
+    ("core/tensor.cpp", "runtime/launch.h"): "a number is written through the one door, so that a captured step has it",
     ("kernels/parallel.h", "runtime/thread_pool.h"): "function pointers and sizes only",
     ("kernels/peak_cpu.cpp", "runtime/peak.h"): "declares the kernels that measure the machine",
     ("autograd/history.cpp", "ops/elementwise/elementwise.h"): "gradients are copied and filled by the copy kernels",
@@ -150,6 +151,6 @@ def test_every_public_operation_is_in_the_list():
     )
     ops = {o for _, o in fastnn._C.OPS}
     public = {
-        n for n, o in vars(fastnn._C).items() if not n.startswith("_") and callable(o) and n not in ("Tensor", "dtype")
+        n for n, o in vars(fastnn._C).items() if not n.startswith("_") and callable(o) and n not in ("Tensor", "dtype", "CaptureError")
     }
     assert sorted(public - others - ops) == []

@@ -119,6 +119,9 @@ def signatures(doc, name):
 def callable_lines(name, o, method):
     """The stub lines of a function or method."""
     found = signatures(o.__doc__ or "", name)
+    if not found and getattr(o, "__text_signature__", None):  # written by hand: one tensor in, one out
+        first = "self" if method else next(iter(inspect.signature(o).parameters)) + ": Tensor"
+        return [f"def {name}({first}) -> Tensor: ..."]
     if not found:
         raise SystemExit(f"{name}: no signature in its docstring")
     lines = []
@@ -188,7 +191,11 @@ def generate():
             )
             constants.append(f"{name}: {kind}")
         elif inspect.isclass(o):
-            if o not in (_C.Tensor, _C.dtype):
+            if issubclass(o, BaseException):
+                constants.append(f"class {name}(builtins.{o.__base__.__name__}): ...")
+            elif name.startswith("_"):
+                private.append(f"{name}: typing.Any")  # a class for the package's own use
+            elif o not in (_C.Tensor, _C.dtype):
                 raise SystemExit(f"{name}: a class that tools/make_stubs.py does not know")
         else:
             (private if name.startswith("_") else functions).extend(callable_lines(name, o, False))

@@ -39,7 +39,7 @@ void bind_capture(Binder& b) {
              for (const Tensor& t : dense) copies.push_back(clone(t));
              return copies;
            })
-      .def("abort", [](const PyProgram& p) { p.program->abort(); })
+      .def("cancel", [](const PyProgram& p) { p.program->cancel(); })
       .def("valid", [](const PyProgram& p) { return p.program->valid(); })
       .def_property_readonly("ready", [](const PyProgram& p) { return p.program->phase() == Program::Phase::ready; })
       .def("replay",

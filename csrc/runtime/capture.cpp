@@ -78,7 +78,7 @@ void Program::end(const std::vector<Tensor>& outputs) {
   if (phase_ != Phase::ready) phase_ = static_cast<Phase>(static_cast<int>(phase_) + 1);
 }
 
-void Program::abort() {
+void Program::cancel() {
   detail::recorder = nullptr;
   clear_recording();
   phase_ = Phase::warm_up;

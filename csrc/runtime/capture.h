@@ -32,7 +32,7 @@ class Program : public Recorder, public RefCounted<Program> {
   void begin();
   void end(const std::vector<Tensor>& outputs);
   /// After a run that failed: the program starts over.
-  void abort();
+  void cancel();
   /// False when a leaf's memory was replaced (p.data = ...): the recorded addresses are no longer the model's.
   bool valid() const;
   /// load(inputs), all launches, and copies of the outputs.

@@ -140,7 +140,7 @@ class capture:
             recording.result = _flatten(self.fn(*args, **kwargs), outputs)
             outputs = recording.program.end(outputs)
         except BaseException as error:
-            recording.program.abort()
+            recording.program.cancel()
             if isinstance(error, _C.CaptureError):
                 raise _C.CaptureError(f"{error} ({_line_of(error)})") from None
             raise

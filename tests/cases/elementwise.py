@@ -119,7 +119,7 @@ ONE = [
     Case("threshold", numpy=lambda x, threshold, value: np.where(x <= threshold, value, x),
          torch=lambda x, threshold, value: F.threshold(x, threshold, value),
          samples=unary("away", threshold=0.05, value=-2.5)),
-    Case("clamp", numpy=lambda x, min=None, max=None: np.clip(x, min, max),
+    Case("clamp", also=("clip",), numpy=lambda x, min=None, max=None: np.clip(x, min, max),
          torch=lambda x, min=None, max=None: torch.clamp(x, min, max),
          samples=unary("away", min=-0.05, max=0.07) + [S(A(3, 4), min=-0.3), S(A(3, 4), max=0.2)]
          + [S(A(3, 4), A(4, values=[-1.0, -0.5, 0.0, 0.2], grad=False), A(values=[0.3], grad=False))]

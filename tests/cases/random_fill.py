@@ -38,9 +38,17 @@ def _sized(f, check, **kw):
                 samples=[S(*s, **kw) for s in shapes])  # fmt: skip
 
 
+def _like(f, check):
+    shapes = [(), (0,), (7,), (3, 0, 2), (300, 701)]
+    return Case(f, call=_seeded(lambda x: getattr(fastnn, f)(x)), check=check, differentiable=False,
+                samples=[S(A(*s, grad=False)) for s in shapes])  # fmt: skip
+
+
 CASES = [
     _sized("rand", _check(0, 1, 0.5, 12**-0.5)),
+    _like("rand_like", _check(0, 1, 0.5, 12**-0.5)),
     _sized("randn", _check(-9, 9, 0, 1)),
+    _like("randn_like", _check(-9, 9, 0, 1)),
     Case("normal", call=_seeded(lambda *a: fastnn.normal(*a)), check=_check(-20, 26, 3, 2.5), differentiable=False,
          samples=[S(3.0, 2.5, (n,)) for n in (0, 1, 5, 70001)]),
     Case("randint", call=_seeded(lambda *a: fastnn.randint(*a)), check=_check(-3, 6, 1.5, 8.25**0.5),

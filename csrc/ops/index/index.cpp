@@ -274,6 +274,7 @@ void assign(const char* op, const Tensor& x, const Tensor& value) {
 }
 
 std::vector<Tensor> nonzero_indices(const Tensor& given) {
+  refuse_in_capture("nonzero: a shape depends on data");
   const Tensor x = contiguous(given.detach());
   const int64_t n = x.numel();
   std::vector<int64_t> start((n + kIndexGrain - 1) / kIndexGrain);

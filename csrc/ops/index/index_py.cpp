@@ -28,6 +28,21 @@ std::vector<Tensor> read_indices(const char* op, const Tensor& x, const std::vec
 }  // namespace
 
 void bind_index(Binder& b) {
+  b.method("copy_", &copy_, "src"_a, "Takes the values of `src`, broadcast and converted; returns the tensor.");
+  b.method(
+      "fill_",
+      [](const Tensor& x, const Scalar& value) {
+        assign("fill_", x, number_as("fill_", value, x.dtype()));
+        return x;
+      },
+      "value"_a, "Sets every element to the number; returns the tensor.");
+  b.method(
+      "zero_",
+      [](const Tensor& x) {
+        assign("zero_", x, number_as("zero_", Scalar(0), x.dtype()));
+        return x;
+      },
+      "Sets every element to 0; returns the tensor.");
   b.function(
       "index",
       [](const Tensor& x, const std::vector<Tensor>& indices) {
