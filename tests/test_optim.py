@@ -337,3 +337,55 @@ def test_vector_round_trip():
         np.testing.assert_allclose(value(p), 2 * a)
     with pytest.raises(ValueError, match="expected a vector of"):
         nn.utils.vector_to_parameters(flat.detach()[:-1], params)
+
+
+# --- captured steps -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name,settings",
+    [
+        ("SGD", {}),
+        ("SGD", dict(momentum=0.9, nesterov=True)),
+        ("RMSprop", dict(centered=True, momentum=0.5)),
+        ("Adam", dict(amsgrad=True)),
+        ("AdamW", {}),
+        ("Adagrad", {}),
+        ("Adadelta", {}),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "-".join(v),
+)
+def test_a_captured_step_is_the_eager_one(name, settings):
+    # batch norm, dropout, clipping and a learning rate that changes every step: the same bits after 12 of them
+    def run(wrap):
+        fastnn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+        opt = getattr(optim, name)(model.parameters(), **settings)
+
+        def step(x, y):
+            loss = nn.functional.cross_entropy(model(x), y)
+            opt.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            opt.step()
+            return loss
+
+        step, rng, losses = wrap(step), np.random.default_rng(0), []
+        for i in range(12):
+            opt.param_groups[0]["lr"] = 0.1 / (1 + i)
+            x, y = rng.standard_normal((8, 6)).astype(np.float32), rng.integers(0, 3, 8)
+            losses.append(step(fastnn.tensor(x), fastnn.tensor(y)).item())
+        state = [t.numpy().tobytes() for t in model.state_dict().values()]
+        return losses, state, [t.numpy().tobytes() for s in opt.state.values() for t in s.values()]
+
+    assert run(fastnn.capture) == run(lambda step: step)
+
+
+def test_a_captured_step_follows_train_and_eval():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
+    forward, x = fastnn.capture(lambda x: model(x)), fastnn.ones((4, 3))
+    for _ in range(4):
+        forward(x)
+    model.eval()
+    for _ in range(4):
+        np.testing.assert_array_equal(value(forward(x)), value(model(x)))

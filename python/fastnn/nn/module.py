@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from .. import _C
+from .. import _C, _capture
 from .._arrays import to_tensor
 from .._C import Tensor
 from ..autograd import no_grad
@@ -45,6 +45,8 @@ class Module:
         raise TypeError(f"{type(self).__name__}: define forward(self, ...) to make this module callable")
 
     def __call__(self, *args, **kwargs):
+        if _capture._active is not None:  # a recorded step holds for the mode its modules were in
+            _capture.note_module(self)
         if self._hooks is None:
             return self.forward(*args, **kwargs)
         return self._hooks.call(self, args, kwargs)

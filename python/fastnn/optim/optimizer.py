@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .. import _C
+from .. import _C, _capture
 from .._arrays import to_tensor
 from .._C import Tensor
 from ..autograd import enable_grad, no_grad
@@ -128,10 +128,16 @@ class Optimizer:
             if len(work) > 1:  # a kernel call checks its own group before it writes; several need one look ahead
                 for _, _, params, grads, states in work:
                     _C._optim_check(self._name, params, grads, [list(s.values()) for s in states])
+            self._write_rates()
+            _capture.note_refresh(self._write_rates)
             for group, rate, params, grads, states in work:
-                _C._write_rate(rate, group["lr"])
                 self._update(group, rate, params, grads, states)
         return loss
+
+    def _write_rates(self) -> None:
+        """Hand the groups' learning rates to the kernels: before a step, and before every replay of a captured one."""
+        for group, rate in zip(self.param_groups, self._rates):
+            _C._write_rate(rate, group["lr"])
 
     def _state_of(self, param, group: dict) -> dict:
         state = self.state.get(param)
