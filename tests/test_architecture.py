@@ -151,6 +151,8 @@ def test_every_public_operation_is_in_the_list():
     )
     ops = {o for _, o in fastnn._C.OPS}
     public = {
-        n for n, o in vars(fastnn._C).items() if not n.startswith("_") and callable(o) and n not in ("Tensor", "dtype", "CaptureError")
+        n
+        for n, o in vars(fastnn._C).items()
+        if not n.startswith("_") and callable(o) and n not in ("Tensor", "dtype", "CaptureError")
     }
     assert sorted(public - others - ops) == []

@@ -34,10 +34,7 @@ def make_net(seed, sizes=(20, 32, 5)):
 
 def batches(n, rows=16, seed=1):
     rng = np.random.default_rng(seed)
-    return [
-        (fastnn.tensor(rng.standard_normal((rows, 20))), fastnn.tensor(rng.integers(0, 5, rows)))
-        for _ in range(n)
-    ]
+    return [(fastnn.tensor(rng.standard_normal((rows, 20))), fastnn.tensor(rng.integers(0, 5, rows))) for _ in range(n)]
 
 
 def test_training_captured_and_eager_end_in_the_same_bits():
@@ -67,7 +64,7 @@ def test_a_new_shape_records_another_program():
     _, step = make_net(0)
     step = fastnn.capture(step)
     for rows in (4, 8, 4, 8, 4, 8, 4, 8):
-        (x, y), = batches(1, rows, rows)
+        ((x, y),) = batches(1, rows, rows)
         step(x, y)
     assert len(step.summary()) == 2
 

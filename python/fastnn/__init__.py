@@ -33,4 +33,10 @@ def __dir__():
     return sorted({n for n in globals() if not n.startswith("_")} | _PARTS)
 
 
-__all__ = [n for n in dir(_C) if not n.startswith("_")] + ["__version__", "capture", "enable_grad", "no_grad", "set_grad_enabled"]
+__all__ = [n for n in dir(_C) if not n.startswith("_")] + [
+    "__version__",
+    "capture",
+    "enable_grad",
+    "no_grad",
+    "set_grad_enabled",
+]

@@ -105,7 +105,12 @@ class capture:
     def __call__(self, *args, **kwargs):
         tensors = []
         structure = _flatten((args, kwargs), tensors)
-        key = (structure, tuple((t.shape, t.dtype.name, t.requires_grad) for t in tensors), _C.is_grad_enabled(), _C.isa())
+        key = (
+            structure,
+            tuple((t.shape, t.dtype.name, t.requires_grad) for t in tensors),
+            _C.is_grad_enabled(),
+            _C.isa(),
+        )
         try:
             candidates = self._recordings.setdefault(key, [])
         except TypeError:

@@ -118,13 +118,15 @@ def pairs(kind="normal", target="normal", target_grad=True, torch_knows=True, va
     return [*out, S(A(300, 1001, kind=kind), t(300, 1001), _threads=True, **kw)]
 
 
-def pointwise(formula):
-    """The NumPy reference of a loss of pairs with weight and mask."""
+def pointwise(formula, by_weight=False):
+    """The NumPy reference of a loss of pairs with weight and mask; `by_weight`: "mean" divides by the sum of weights."""
 
     def reference(x, target, *args, reduction="mean", weight=None, mask=None, **kw):
         values = formula(x, target, *args, **kw)
         if weight is not None:
             values = values * weight
+            if by_weight and reduction == "mean":
+                return values.sum() / weight.sum()
         if mask is None:
             return reduced(values, reduction)
         return reduced(np.where(mask, values, 0), reduction, mask.sum())
@@ -167,16 +169,16 @@ CASES = [
     Case("nll_loss", numpy=nll_loss, torch=torch_nll_loss, samples=labelled(False), **TOL),
     Case(
         "mse_loss",
-        numpy=pointwise(lambda x, t: (x - t) ** 2),
+        numpy=pointwise(lambda x, t: (x - t) ** 2, by_weight=True),
         torch=functional("mse_loss"),
-        samples=pairs(torch_knows=False),
+        samples=pairs(),
         **TOL,
     ),
     Case(
         "l1_loss",
-        numpy=pointwise(lambda x, t: np.abs(x - t)),
+        numpy=pointwise(lambda x, t: np.abs(x - t), by_weight=True),
         torch=functional("l1_loss"),
-        samples=pairs(torch_knows=False),
+        samples=pairs(),
         **TOL,
     ),
     Case(

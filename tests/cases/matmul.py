@@ -100,4 +100,14 @@ CASES = [
         tol64=(1e-12, 1e-12),
         why="K roundings of 6e-8 of a partial sum each; partial sums reach 100 for the longest K",
     ),
+    Case("mm", numpy=np.matmul, torch=lambda x, y: torch.mm(x, y), samples=[S(A(5, 3), A(3, 7)), S(A(0, 3), A(3, 2))]),
+    Case(
+        "bmm",
+        numpy=np.matmul,
+        torch=lambda x, y: torch.bmm(x, y),
+        samples=[S(A(4, 5, 3), A(4, 3, 7)), S(A(0, 2, 3), A(0, 3, 1))],
+    ),
+    Case("mv", numpy=np.matmul, torch=lambda x, y: torch.mv(x, y), samples=[S(A(5, 3), A(3)), S(A(5, 0), A(0))]),
+    Case("dot", numpy=np.dot, torch=lambda x, y: torch.dot(x, y), samples=[S(A(9), A(9)), S(A(0), A(0))]),
+    Case("outer", numpy=np.outer, torch=lambda x, y: torch.outer(x, y), samples=[S(A(4), A(6)), S(A(0), A(3))]),
 ]

@@ -138,8 +138,16 @@ void bind_create(Binder& b) {
       "int: address of the first element.");
   b.method(
       "is_floating_point", [](const Tensor& x) { return x.is_floating(); }, "bool: float32 or float64.");
+  static constexpr std::pair<const char*, DType> casts[] = {{"float", DType::float32}, {"double", DType::float64},
+                                                            {"long", DType::int64},    {"int", DType::int32},
+                                                            {"byte", DType::uint8},    {"bool", DType::bool_}};
+  for (const auto& [name, type] : casts)
+    b.method(
+        name, [t = type](const Tensor& x) { return to(x, t); },
+        (std::string("The tensor as ") + dtype_name(type) + ".").c_str());
   b.method(
-      "byte", [](const Tensor& x) { return to(x, DType::uint8); }, "As uint8.");
+      "type_as", [](const Tensor& x, const Tensor& other) { return to(x, other.dtype()); }, "other"_a,
+      "The tensor in the dtype of `other`.");
   b.method(
       "t",
       [](const Tensor& x) {

@@ -1,7 +1,9 @@
 #include <optional>
 #include <string>
 
+#include "ops/elementwise/elementwise.h"
 #include "ops/matmul/matmul.h"
+#include "ops/view/view.h"
 #include "python/bind.h"
 
 namespace fastnn {
@@ -13,9 +15,36 @@ Activation activation_named(const std::optional<std::string>& name) {
   throw ValueError(str("linear: expected activation None or 'relu', got '", *name, "'"));
 }
 
+// A product for operands of fixed rank, under its own name.
+template <class F>
+void ranked(Binder& b, const char* name, int64_t left, int64_t right, F product, const char* doc) {
+  b.both(
+      name,
+      [name, left, right, product](const Tensor& x, const Tensor& other) {
+        if (x.dim() != left || other.dim() != right)
+          throw ValueError(str(name, ": expected ", left, "-d and ", right, "-d tensors, got shapes ", x.shape(),
+                               " and ", other.shape()));
+        return product(x, other);
+      },
+      "x"_a, "other"_a, doc);
+}
+
+Tensor bmm(const Tensor& x, const Tensor& other) {
+  if (x.shape()[0] != other.shape()[0])
+    throw ValueError(str("bmm: expected batches of one size, got shapes ", x.shape(), " and ", other.shape()));
+  return matmul(x, other);
+}
+
+Tensor outer(const Tensor& x, const Tensor& other) { return mul(unsqueeze(x, 1), unsqueeze(other, 0)); }
+
 }  // namespace
 
 void bind_matmul(Binder& b) {
+  ranked(b, "mm", 2, 2, matmul, "Product of two matrices, [M, K] and [K, N].");
+  ranked(b, "bmm", 3, 3, bmm, "Products of two batches of matrices, [B, M, K] and [B, K, N].");
+  ranked(b, "mv", 2, 1, matmul, "Matrix times vector, [M, K] and [K].");
+  ranked(b, "dot", 1, 1, matmul, "Inner product of two vectors of one length.");
+  ranked(b, "outer", 1, 1, outer, "x[i] * other[j] of two vectors.");
   b.both("matmul", &matmul, "x"_a, "other"_a, R"doc(
 Matrix product over the last two axes.
 
