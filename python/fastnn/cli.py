@@ -195,6 +195,7 @@ def run_info(args) -> int:
         ("system", f"{platform.system()} {platform.machine()}"),
         ("instruction set", f"{fastnn.isa()} in use, {fastnn.isa_found()} found"),
         ("threads", str(fastnn.get_num_threads())),
+        *((key, value) for key, value in _C._build_options().items()),
         ("operations", str(len(_C.OPS))),
         ("module", _C.__file__),
     ]
