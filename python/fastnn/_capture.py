@@ -71,8 +71,8 @@ class capture:
     """Records a training or inference step and replays it from C++: one call a step, no allocation, the same bits.
 
     The first three calls for new argument shapes run `fn` as it is (the third records every kernel launch, with all
-    memory laid out in one arena); later calls copy the arguments into fixed places and run the list. New shapes, dtypes,
-    non-tensor arguments or a switch between ``train()`` and ``eval()`` record another program.
+    memory laid out in one arena); later calls copy the arguments into fixed places and run the list. New shapes,
+    dtypes, non-tensor arguments or a switch between ``train()`` and ``eval()`` record another program.
 
     What may change between replays is what lives in tensors: parameters, optimiser state, running statistics, and the
     learning rate, step count and random state that the library keeps for replays. Reading a value inside the step

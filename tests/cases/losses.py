@@ -119,7 +119,7 @@ def pairs(kind="normal", target="normal", target_grad=True, torch_knows=True, va
 
 
 def pointwise(formula, by_weight=False):
-    """The NumPy reference of a loss of pairs with weight and mask; `by_weight`: "mean" divides by the sum of weights."""
+    """The NumPy reference of a loss of pairs with weight and mask; `by_weight`: "mean" is per unit of weight."""
 
     def reference(x, target, *args, reduction="mean", weight=None, mask=None, **kw):
         values = formula(x, target, *args, **kw)
