@@ -35,8 +35,8 @@ PyObject* capture_error();
 /// Runs in a catch block: turns the current C++ exception into the Python error.
 void set_python_error();
 
-/// PyEval_RestoreThread for code with destructors: a daemon thread that asks for the GIL of an interpreter that is going
-/// away is ended by an unwinding that no C++ frame survives, so it waits here for the end of the process instead.
+/// PyEval_RestoreThread for code with destructors: a daemon thread that asks for the GIL of an interpreter that is
+/// going away is ended by an unwinding that no C++ frame survives, so it waits here for the end of the process instead.
 void restore_thread(PyThreadState* state) noexcept;
 
 /// Lets other Python threads run while kernels do.
