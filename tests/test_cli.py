@@ -75,6 +75,11 @@ def test_missing_data_is_one_line(tmp_path, monkeypatch, capsys):
     assert "catvnoncat" in error_line(capsys)
 
 
+def test_options_may_stand_before_the_name(tmp_path, capsys):
+    assert run("train", "--epochs", "1", "xor", "--out", str(tmp_path), "--no-plots", "--quiet") == 0
+    assert "xor: finished" in capsys.readouterr().out
+
+
 def test_train_predict_round_trip(tmp_path, capsys):
     out = str(tmp_path / "xor")
     assert run("train", "xor", "--out", out, "--no-plots", "--quiet") == 0

@@ -39,3 +39,7 @@ def test_public_names():
     """`from fastnn import *` and dir() offer the public names and no private one."""
     out = run("from fastnn import *\nprint(*[n for n in dir() if not n.startswith('__')])").split()
     assert "Tensor" in out and "no_grad" in out and not [n for n in out if n.startswith("_")]
+
+
+def test_dir_promises_nothing_that_is_not_there():
+    assert run("import fastnn\nprint(*[n for n in dir(fastnn) if not hasattr(fastnn, n)])").split() == []

@@ -11,21 +11,14 @@ from fastnn._C import CaptureError, __version__  # noqa: F401
 from fastnn._capture import capture
 from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
 
-_PARTS = frozenset(
-    "convert data datasets io metrics models nn optim recipes train "
-    "audio cuda sklearn strategy text tune vision".split()
-)
+_PARTS = frozenset("convert data datasets io metrics nn optim recipes train".split())
 
 
 def __getattr__(name):
     if name in ("save", "load"):
         return getattr(importlib.import_module("fastnn.io"), name)
     if name in _PARTS:
-        try:
-            return importlib.import_module(f"fastnn.{name}")
-        except ModuleNotFoundError as e:
-            if e.name != f"fastnn.{name}":
-                raise
+        return importlib.import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 
 

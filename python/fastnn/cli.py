@@ -97,8 +97,9 @@ def _prog(command: str, name: str | None) -> str:
 
 
 def _first_word(argv: list[str]) -> str | None:
-    """The recipe's name: the first argument, wherever options without a value stand before it."""
-    return next((a for a in argv if not a.startswith("-")), None)
+    """The recipe's name: the first word that is one, since a word before it may be an option's value; else any word."""
+    words = [a for a in argv if not a.startswith("-")]
+    return next((w for w in words if w in RECIPES), words[0] if words else None)
 
 
 def _recipe(name: str):
