@@ -146,3 +146,68 @@ def test_labels_are_validated_in_replays():
     with pytest.raises(IndexError, match="label 3"):
         step(x, fastnn.tensor([0, 3, 2, 0]))
     assert step(x, fastnn.tensor([0, 1, 2, 0])).item() == pytest.approx(np.log(3))
+
+
+def test_memory_is_not_read_behind_the_back_of_a_recording():
+    for read in (lambda x: float(np.asarray(x)[0]), lambda x: memoryview(x)[0], lambda x: np.from_dlpack(x)[0]):
+        step = fastnn.capture(lambda x, read=read: x * float(read(x)))
+        with pytest.raises(fastnn.CaptureError):
+            step(fastnn.tensor([1.0, 2.0]))
+
+
+def test_sizes_that_depend_on_data_are_refused():
+    for bad in (
+        fastnn.nonzero,
+        lambda x: fastnn.nn.functional.one_hot(x.long()),
+        lambda x: x.repeat_interleave(x.long()),
+    ):
+        with pytest.raises(fastnn.CaptureError, match="shape depends on data"):
+            fastnn.capture(bad)(fastnn.tensor([1.0, 2.0]))
+
+
+def test_bernoulli_and_dropout_draw_anew_in_replays():
+    p = fastnn.full((64,), 0.5)
+    step = fastnn.capture(lambda p: (fastnn.bernoulli(p), fastnn.nn.functional.dropout(p, 0.5)))
+    fastnn.manual_seed(3)
+    captured = [[t.tolist() for t in step(p)] for _ in range(6)]
+    fastnn.manual_seed(3)
+    eager = [[t.tolist() for t in step.fn(p)] for _ in range(6)]
+    assert captured == eager and captured[4] != captured[5]
+
+
+def test_a_replay_counts_as_a_change_in_place():
+    w = fastnn.tensor([2.0], requires_grad=True)
+
+    def update(x):
+        with fastnn.no_grad():
+            w.sub_(x)
+        return x * 1
+
+    step = fastnn.capture(update)
+    for _ in range(4):
+        step(fastnn.tensor([0.5]))
+    y = w * w
+    step(fastnn.tensor([0.5]))
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_changed_settings_of_an_optimiser_are_recorded_anew():
+    ends = []
+    for wrap in (lambda f: f, fastnn.capture):
+        w = fastnn.tensor([1.0], requires_grad=True)
+        optimizer = fastnn.optim.SGD([w], lr=0.1)
+
+        def update(x, w=w, optimizer=optimizer):
+            optimizer.zero_grad()
+            (w * x).sum().backward()
+            optimizer.step()
+            return w * 1
+
+        step = wrap(update)
+        for i in range(12):
+            optimizer.param_groups[0]["weight_decay"] = 0.5 if i >= 6 else 0.0
+            optimizer.param_groups[0]["lr"] = 0.1 / (i + 1)
+            step(fastnn.tensor([1.0]))
+        ends.append(w.item())
+    assert ends[0] == ends[1]

@@ -10,7 +10,7 @@ python=$(command -v "${1:-python3}")
 folder=${2:-build-sanitize}
 shift $(($# < 2 ? $# : 2))
 
-cmake -S . -B "$folder" -DFASTNN_SANITIZE=address,undefined -DFASTNN_CHECKED=ON -DPython_EXECUTABLE="$python" \
+cmake -S . -B "$folder" -DFASTNN_SANITIZE=address,undefined -DPython_EXECUTABLE="$python" \
   -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" >"$folder.log"
 cmake --build "$folder" --target _C --parallel "$(nproc)" >>"$folder.log" || {
   tail -n 40 "$folder.log"

@@ -201,7 +201,9 @@ void set_grad(const Tensor& x, const Tensor& grad) {
                          grad.dtype()));
   AutogradMeta& meta = autograd_meta(x);
   if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x.shape(), x.dtype()));
+  Tensor before;  // goes after the lock, see AccumulateGrad
   std::lock_guard<std::mutex> lock(meta.box->mutex);
+  before = std::move(meta.box->grad);
   meta.box->grad = grad;
 }
 

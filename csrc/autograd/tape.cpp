@@ -201,6 +201,8 @@ void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, boo
 
 std::vector<Tensor> AccumulateGrad::backward(std::vector<Tensor>& dy) {
   const Tensor& g = dy[0];
+  Tensor
+      before;  // goes after the lock: freeing foreign memory may wait for the interpreter, which may wait for the lock
   std::lock_guard<std::mutex> lock(mutex);
   if (grad.defined()) {
     // In place, so that the memory of .grad stays where it is over the steps.
@@ -208,7 +210,8 @@ std::vector<Tensor> AccumulateGrad::backward(std::vector<Tensor>& dy) {
       add_into(grad, g);
       grad.impl()->storage->version.fetch_add(1, std::memory_order_relaxed);
     } else {
-      grad = add(grad, g);
+      before = grad;
+      grad = add(before, g);
     }
   } else {
     // Keep g itself when nobody else holds it: `dy` is then its only owner.

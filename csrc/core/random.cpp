@@ -1,19 +1,31 @@
 #include "core/random.h"
 
+#include <pthread.h>
+
 #include <mutex>
+#include <new>
 
 #include "core/recording.h"
 
 namespace fastnn {
 namespace {
-std::mutex mutex;
 PhiloxState state{0, 0};
+
+// A child forked while another thread draws must not inherit a locked mutex.
+std::mutex& guard() {
+  static std::mutex* m = [] {
+    auto* made = new std::mutex;
+    pthread_atfork(nullptr, nullptr, [] { new (&guard()) std::mutex; });
+    return made;
+  }();
+  return *m;
+}
 }  // namespace
 
 void manual_seed(uint64_t seed) { set_rng_state({seed, 0}); }
 
 PhiloxState next_random() {
-  std::lock_guard<std::mutex> lock(mutex);
+  std::lock_guard<std::mutex> lock(guard());
   PhiloxState s = state;
   ++state.offset;
   return s;
@@ -25,12 +37,12 @@ RandomState next_random_state() {
 }
 
 PhiloxState get_rng_state() {
-  std::lock_guard<std::mutex> lock(mutex);
+  std::lock_guard<std::mutex> lock(guard());
   return state;
 }
 
 void set_rng_state(PhiloxState s) {
-  std::lock_guard<std::mutex> lock(mutex);
+  std::lock_guard<std::mutex> lock(guard());
   state = s;
 }
 

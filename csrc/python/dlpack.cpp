@@ -82,6 +82,7 @@ void destroy_capsule(PyObject* capsule, const char* name) {
 
 py::object to_dlpack(const Tensor& self, const py::object& stream, const py::object& max_version,
                      const py::object& dl_device, const py::object& copy) {
+  refuse_in_capture("__dlpack__: a tensor's memory is handed out");
   if (!stream.is_none()) throw py::buffer_error("__dlpack__: a CPU tensor takes no stream");
   if (self.requires_grad()) throw py::buffer_error("__dlpack__: the tensor requires grad; use detach() first");
   if (!dl_device.is_none()) {

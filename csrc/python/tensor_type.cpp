@@ -217,9 +217,22 @@ PyObject* tensor_index(PyObject* o) {
 
 // --- buffer protocol ----------------------------------------------------------------------------------------------
 
+bool is_column_major(const Tensor& x) {
+  int64_t step = 1;
+  for (int i = 0; i < x.dim() && x.numel() > 0; ++i) {
+    if (x.shape()[i] != 1 && x.strides()[i] != step) return false;
+    step *= x.shape()[i];
+  }
+  return true;
+}
+
 int tensor_getbuffer(PyObject* o, Py_buffer* view, int flags) {
   const Tensor& x = unwrap(o);
   view->obj = nullptr;
+  if (capturing()) {
+    PyErr_SetString(capture_error(), "buffer: a tensor's values are read inside a captured step");
+    return -1;
+  }
   if (x.requires_grad()) {
     PyErr_SetString(PyExc_BufferError, "a tensor that requires grad has no buffer; use detach() first");
     return -1;
@@ -229,7 +242,13 @@ int tensor_getbuffer(PyObject* o, Py_buffer* view, int flags) {
     PyErr_SetString(PyExc_BufferError, "the tensor is read-only");
     return -1;
   }
-  if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !x.is_contiguous()) {
+  const auto asks = [flags](int what) { return (flags & what) == what; };
+  const bool column_major = is_column_major(x);
+  const bool fits = asks(PyBUF_ANY_CONTIGUOUS) ? x.is_contiguous() || column_major
+                    : asks(PyBUF_F_CONTIGUOUS) ? column_major
+                    : asks(PyBUF_C_CONTIGUOUS) ? x.is_contiguous()
+                                               : asks(PyBUF_STRIDES) || x.is_contiguous();
+  if (!fits) {
     PyErr_SetString(PyExc_BufferError, "the tensor is not contiguous");
     return -1;
   }

@@ -37,6 +37,7 @@ void Program::clear_recording() {
   for (const Call& c : calls_) c.destroy(c.arguments);
   calls_.clear();
   held_.clear();
+  versions_.clear();
   randoms_.clear();
   leaves_.clear();
   outputs_.clear();
@@ -74,6 +75,9 @@ void Program::end(const std::vector<Tensor>& outputs) {
   detail::recorder = nullptr;
   if (phase_ == Phase::record) {
     for (const Tensor& t : outputs) outputs_.push_back(t.detach());
+    // What the step changed in place, every replay changes: graphs made outside must notice.
+    const auto unchanged = [](const auto& v) { return v.first->version.load() == v.second; };
+    versions_.erase(std::remove_if(versions_.begin(), versions_.end(), unchanged), versions_.end());
   }
   if (phase_ != Phase::ready) phase_ = static_cast<Phase>(static_cast<int>(phase_) + 1);
 }
@@ -95,6 +99,7 @@ std::vector<Tensor> Program::replay(const std::vector<Tensor>& inputs) {
   if (phase_ != Phase::ready) throw RuntimeError("capture: nothing is recorded yet");
   load(inputs);
   for (const auto& r : randoms_) *r = fastnn::next_random();
+  for (const auto& v : versions_) v.first->version.fetch_add(1, std::memory_order_relaxed);
   for (const Call& c : calls_) c.run(c.arguments);
   std::vector<Tensor> out;
   out.reserve(outputs_.size());
@@ -181,6 +186,7 @@ void Program::hold(Storage& s) {
   for (const auto& h : held_)
     if (h.get() == &s) return;
   held_.push_back(Ref<Storage>(&s));
+  versions_.emplace_back(held_.back(), s.version.load());
 }
 
 void Program::leaf(TensorImpl& t) {

@@ -73,13 +73,13 @@ class Program : public Recorder, public RefCounted<Program> {
   std::vector<Buffer> buffers_;
   std::vector<Call> calls_;
   std::vector<Ref<Storage>> held_;
+  std::vector<std::pair<Ref<Storage>, uint32_t>> versions_;  // of held memory, as it was when the step first used it
   std::vector<std::shared_ptr<PhiloxState>> randoms_;
   std::vector<std::pair<Ref<TensorImpl>, Ref<Storage>>> leaves_;
   Ref<Storage> arena_;
   int64_t arena_bytes_ = 0, unplanned_bytes_ = 0, events_ = 0;
   size_t next_buffer_ = 0;
   uint32_t token_ = 0;
-  Recorder* outer_ = nullptr;
   std::mutex mutex_;
 };
 

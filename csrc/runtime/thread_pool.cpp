@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -55,9 +56,9 @@ struct Pool {
     uint64_t s = state.load(std::memory_order_acquire);
     for (;;) {
       const uint32_t next = static_cast<uint32_t>(s);
-      if (next == kNoTask || next >= tasks.load(std::memory_order_relaxed)) return false;
-      const TaskFn f = fn.load(std::memory_order_relaxed);
-      void* const c = context.load(std::memory_order_relaxed);
+      if (next == kNoTask || next >= tasks.load(std::memory_order_acquire)) return false;
+      const TaskFn f = fn.load(std::memory_order_acquire);
+      void* const c = context.load(std::memory_order_acquire);
       if (state.compare_exchange_weak(s, s + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
         try {
           f(c, next);
@@ -98,10 +99,11 @@ struct Pool {
   void run(int64_t count, TaskFn f, void* c) {
     const uint64_t job = ((state.load(std::memory_order_relaxed) >> 32) + 1) << 32;
     state.store(job | kNoTask, std::memory_order_release);  // close the old job before its fields change
-    fn.store(f, std::memory_order_relaxed);
-    context.store(c, std::memory_order_relaxed);
-    tasks.store(static_cast<uint32_t>(count), std::memory_order_relaxed);
-    remaining.store(static_cast<uint32_t>(count), std::memory_order_relaxed);
+    // Release and acquire: whoever sees a new field also sees that the old job is closed, on every processor.
+    fn.store(f, std::memory_order_release);
+    context.store(c, std::memory_order_release);
+    tasks.store(static_cast<uint32_t>(count), std::memory_order_release);
+    remaining.store(static_cast<uint32_t>(count), std::memory_order_release);
     state.store(job);
     if (sleepers.load() > 0) {
       std::lock_guard<std::mutex> lock(park_mutex);
@@ -125,7 +127,10 @@ struct Pool {
   }
 
   void start(int threads) {
-    for (int i = 1; i < threads; ++i) workers.emplace_back([this] { work(); });
+    try {
+      for (int i = 1; i < threads; ++i) workers.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {  // no more threads to be had: those that started do, results are the same
+    }
   }
 
   void join() {

@@ -2,12 +2,13 @@
 
 import functools
 import os
+import threading
 import traceback
 
 from fastnn import _C
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_active = None  # the recording that modules and optimisers report to
+_active = {}  # thread -> the recording that modules and optimisers report to there
 
 
 class _Recording:
@@ -19,22 +20,30 @@ class _Recording:
         self.rebuild = rebuild
         self.modules = {}  # id -> (module, its training flag)
         self.refresh = []  # run before every replay: optimisers hand over the learning rate
+        self.settings = []  # (function, its value while recording): momentum and the like
         self.result = None
 
     def holds(self):
-        return all(m.training is flag for m, flag in self.modules.values()) and self.program.valid()
+        return (
+            all(m.training is flag for m, flag in self.modules.values())
+            and all(read() == value for read, value in self.settings)
+            and self.program.valid()
+        )
 
 
 def note_module(module):
     """Called by modules while a step is captured: replays are for the mode (training or not) that they ran in."""
-    if _active is not None:
-        _active.modules[id(module)] = (module, module.training)
+    recording = _active.get(threading.get_ident())
+    if recording is not None:
+        recording.modules[id(module)] = (module, module.training)
 
 
-def note_refresh(callback):
-    """Called by optimisers while a step is captured: `callback` runs before every replay."""
-    if _active is not None and callback not in _active.refresh:
-        _active.refresh.append(callback)
+def note_refresh(callback, settings):
+    """Called by optimisers while a step is captured: `callback` runs before every replay; `settings()` must stay."""
+    recording = _active.get(threading.get_ident())
+    if recording is not None and callback not in recording.refresh:
+        recording.refresh.append(callback)
+        recording.settings.append((settings, settings()))
 
 
 def _flatten(value, tensors):
@@ -134,12 +143,11 @@ class capture:
         return slot.requires_grad_() if t.requires_grad else slot
 
     def _run(self, recording, tensors):
-        global _active
         recording.program.load([t.detach() for t in tensors])
         args, kwargs = _unflatten(recording.rebuild, iter(recording.slots))
-        recording.modules, recording.refresh = {}, []
+        recording.modules, recording.refresh, recording.settings = {}, [], []
         recording.program.begin()
-        _active = recording
+        _active[threading.get_ident()] = recording
         try:
             outputs = []
             recording.result = _flatten(self.fn(*args, **kwargs), outputs)
@@ -150,7 +158,7 @@ class capture:
                 raise _C.CaptureError(f"{error} ({_line_of(error)})") from None
             raise
         finally:
-            _active = None
+            del _active[threading.get_ident()]
         return _unflatten(recording.result, iter(outputs))
 
     def summary(self):

@@ -71,6 +71,8 @@ struct Gather {
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     const Tensor g = zeros_of(from, dy[0].dtype()), &index = saved[0];
+    // Checked again: the indices may share memory with an array that was changed since.
+    check_indices(name, index, dim, from[dim]);
     launch(kernels::scatter_add_along, g.raw(), dy[0].raw(), index.data<int64_t>(), static_cast<int>(g.dtype()),
            make_loop(g, dy[0], index.shape(), dim));
     dx[0] = g;
@@ -108,6 +110,7 @@ struct Scatter {
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dys, Grads& dx) {
     const Tensor &dy = dys[0], &index = saved[0];
+    check_indices(name, index, dim, dy.shape()[dim]);
     if (dx.needs(1)) {
       const Tensor ds = add ? Gather::run(dy, index, dim) : owned(dy, index);
       dx[1] = ds;
@@ -282,6 +285,7 @@ Tensor one_hot(const Tensor& x, int64_t num_classes, DType dtype) {
   const Tensor i = as_index("one_hot", x);
   if (num_classes < -1) throw ValueError(str("one_hot: num_classes must be >= 0 (or -1), got ", num_classes));
   if (num_classes == -1) {
+    refuse_in_capture("one_hot without num_classes: a shape depends on data");
     if (i.numel() == 0) throw ValueError("one_hot: num_classes must be given where x has no elements");
     num_classes = checked_add(*std::max_element(i.data<int64_t>(), i.data<int64_t>() + i.numel()), 1);
     if (num_classes < 1) num_classes = 1;

@@ -162,6 +162,9 @@ std::vector<Tensor> split(const Tensor& x, int64_t size, int64_t dim) {
 std::vector<Tensor> chunk(const Tensor& x, int64_t chunks, int64_t dim) {
   const int64_t axis = axis_of("chunk", x, dim), n = x.shape()[axis];
   if (chunks <= 0) throw ValueError(str("chunk: expected a positive number of chunks, got ", chunks));
+  constexpr int64_t kMost = int64_t{1} << 20;  // an empty axis can be cut any number of times
+  if (n == 0 && chunks > kMost)
+    throw ValueError(str("chunk: expected at most ", kMost, " chunks of an empty axis, got ", chunks));
   if (n == 0) return apply<Split>(x, axis, std::vector<int64_t>(chunks, 0), false);
   return split(x, n / chunks + (n % chunks != 0), axis);
 }

@@ -236,6 +236,7 @@ Tensor repeat_interleave(const Tensor& x, const Tensor& given, std::optional<int
   if (repeats.dim() > 1 || (repeats.numel() != 1 && repeats.numel() != n))
     throw ValueError(
         str("repeat_interleave: expected one number of repeats or ", n, " of them, got shape ", repeats.shape()));
+  refuse_in_capture("repeat_interleave by a tensor: a shape depends on data");
   const Tensor each = contiguous(expand(repeats, {n}));
   int64_t total = 0;
   for (int64_t i = 0; i < n; ++i) {

@@ -25,15 +25,15 @@ void check_parameters(const char* op, Distribution what, double a, double b) {
   }
 }
 
-void check_probabilities(const Tensor* x) {
-  const auto check = [&](auto* p) {
-    for (int64_t i = 0; i < x->numel(); ++i)
+void check_probabilities(const void* x, DType type, int64_t n) {
+  const auto check = [n](auto* p) {
+    for (int64_t i = 0; i < n; ++i)
       if (!(p[i] >= 0 && p[i] <= 1)) throw ValueError(str("bernoulli: expected probabilities in [0, 1], got ", p[i]));
   };
-  if (x->dtype() == DType::float32)
-    check(static_cast<const float*>(x->raw()));
+  if (type == DType::float32)
+    check(static_cast<const float*>(x));
   else
-    check(static_cast<const double*>(x->raw()));
+    check(static_cast<const double*>(x));
 }
 
 struct Dropout {
@@ -82,7 +82,7 @@ Tensor bernoulli(const Tensor& x) {
   NoGrad guard;
   const Tensor p = contiguous(x), y = empty_like(p);
   const RandomState state = next_random_state();
-  launch_host(&check_probabilities, &p);
+  launch_host(&check_probabilities, p.raw(), p.dtype(), p.numel());
   if (y.numel() != 0) launch(kernels::random_bernoulli, y.raw(), p.raw(), y.numel(), elem_of(y.dtype()), state.get());
   return y;
 }

@@ -3,6 +3,7 @@
 
 #include "autograd/op.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/index/index.h"
 #include "ops/reduce/reduce.h"
 #include "ops/reduce/reduce_detail.h"
 
@@ -71,6 +72,8 @@ struct ExtremeAlong {
     Tensor g = empty(shape, dy[0].dtype());
     fill_into(g, Scalar(0.0));
     if (dy[0].numel()) {
+      // The caller holds the same indices and may have changed them.
+      check_indices(name, saved[0], axis, shape.size() ? shape[axis] : 1, false);
       const Tensor d = contiguous(dy[0]);
       int64_t inner = 1;
       for (int i = static_cast<int>(axis) + 1; i < shape.size(); ++i) inner *= shape[i];

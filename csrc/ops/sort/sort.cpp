@@ -4,6 +4,7 @@
 
 #include "autograd/op.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/index/index.h"
 #include "ops/view/view.h"
 #include "runtime/launch.h"
 
@@ -58,6 +59,8 @@ struct Sort {
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     const Tensor g = empty(shape, dy[0].dtype()), d = contiguous(dy[0]);
     if (g.numel()) {
+      // The caller holds the same indices and may have changed them.
+      check_indices(name, saved[0], axis, shape.size() ? shape[axis] : 1, false);
       const Lines l(shape, axis);
       launch(kernels::sort_place, static_cast<int>(g.dtype()), g.raw(), d.raw(), saved[0].data<int64_t>(), l.outer, k,
              l.n, l.inner);

@@ -45,7 +45,7 @@ class Module:
         raise TypeError(f"{type(self).__name__}: define forward(self, ...) to make this module callable")
 
     def __call__(self, *args, **kwargs):
-        if _capture._active is not None:  # a recorded step holds for the mode its modules were in
+        if _capture._active:  # a recorded step holds for the mode its modules were in
             _capture.note_module(self)
         if self._hooks is None:
             return self.forward(*args, **kwargs)
