@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -102,8 +103,21 @@ void* allocate_exact(int64_t bytes) {
 
 }  // namespace
 
+namespace {
+
+// Says how much was asked for; made without allocating.
+struct OutOfMemory : std::bad_alloc {
+  char text[64];
+  explicit OutOfMemory(int64_t bytes) {
+    std::snprintf(text, sizeof text, "out of memory: a tensor of %lld bytes", static_cast<long long>(bytes));
+  }
+  const char* what() const noexcept override { return text; }
+};
+
+}  // namespace
+
 void* allocate(int64_t bytes) {
-  if (bytes < 0 || bytes > kMaxBytes) throw std::bad_alloc();
+  if (bytes < 0 || bytes > kMaxBytes) throw OutOfMemory(bytes);
   if (kExact) return allocate_exact(bytes);
   const SizeClass c = size_class(bytes);
   const int64_t size = block_bytes(c);
@@ -124,7 +138,7 @@ void* allocate(int64_t bytes) {
   if (!block) {
     empty_cache();
     block = system_allocate(size);
-    if (!block) throw std::bad_alloc();
+    if (!block) throw OutOfMemory(bytes);
   }
   std::lock_guard<std::mutex> lock(p.mutex);
   p.stats.allocated += size;

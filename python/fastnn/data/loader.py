@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .. import _C
 from .._arrays import is_tensor, to_numpy, to_tensor
 from ._random import check_seed, default_seed
 from .sampler import RandomSampler, Sampler, SequentialSampler
@@ -124,6 +125,9 @@ class DataLoader:
 
     def _fetch(self, indices):
         if self.collate_fn is None:
+            # A tensor's own gather is another thing: a tensor as data set is indexed.
+            if isinstance(self.dataset, _C.Tensor):
+                return self.dataset[_C.from_numpy(np.ascontiguousarray(indices, np.int64))]
             gather = getattr(self.dataset, "gather", None)
             if gather is not None:
                 return gather(indices)

@@ -39,6 +39,8 @@ def read(path: str, shape: tuple[int, ...]) -> np.ndarray:
         A kind of file or a shape that does not fit; the message names both.
     """
     file = Path(path)
+    if file.is_dir():
+        raise FileNotFoundError(f"{path}: is a folder, expected a file")
     if not file.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if file.suffix.lower() in IMAGES:
@@ -61,7 +63,15 @@ def read(path: str, shape: tuple[int, ...]) -> np.ndarray:
             f"{path}: expected examples of shape {list(shape)} (or rows of {size}), got {list(array.shape)}"
         )
     scale = 255 if array.dtype == np.uint8 else 1
-    return (array.astype(np.float32) / scale).reshape(-1, *shape)
+    values = array.astype(np.float32) / scale
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path}: holds NaN or infinite values")
+    if len(shape) > 1 and (values.min() < 0 or values.max() > 1):
+        raise ValueError(
+            f"{path}: images have values from 0 to 1 (or uint8 from 0 to 255), got {values.min():g} to "
+            f"{values.max():g}; divide them by their largest possible value first"
+        )
+    return values.reshape(-1, *shape)
 
 
 def read_table(file: Path) -> np.ndarray:

@@ -26,6 +26,15 @@ def number(value):
     return float(array) if array.ndim == 0 else array.tolist()
 
 
+def check_loader(op: str, loader) -> None:
+    """A data set or tensor iterates by example, and each would be taken for a batch: TypeError."""
+    from .. import _C
+    from ..data import Dataset
+
+    if isinstance(loader, (Dataset, _C.Tensor, np.ndarray)):
+        raise TypeError(f"{op}: expected batches, got a {type(loader).__name__}; wrap it in a DataLoader")
+
+
 class Evaluation:
     """`evaluate` and `predict` of a `Trainer`."""
 
@@ -33,6 +42,7 @@ class Evaluation:
         """Mean loss and metrics over a loader, in eval mode and without gradients."""
         import fastnn
 
+        check_loader("evaluate", loader)
         running = Mean("loss")
         metrics = [copy.deepcopy(m) for m in self.metrics]
         for metric in metrics:
@@ -58,6 +68,7 @@ class Evaluation:
         """The outputs for all batches of a loader, joined, as an array; batches are ``(x, ..., target)`` or just x."""
         import fastnn
 
+        check_loader("predict", loader)
         training = self.model.training
         self.model.eval()
         outputs = []

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._arrays import to_numpy
 from ..metrics import Mean, get_metric
-from .evaluation import Evaluation, batch_size, number
+from .evaluation import Evaluation, batch_size, check_loader, number
 from .history import History
 from .interrupt import InterruptGuard
 from .progress import Progress
@@ -78,6 +78,7 @@ class Trainer(Evaluation, Resumable):
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if value is not None and not value > 0:
                 raise ValueError(f"Trainer: {name} must be > 0, got {value}")
+        self._check_parts(model, loss, optimizer)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = [get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
         names = [m.name for m in self.metrics]
@@ -100,6 +101,19 @@ class Trainer(Evaluation, Resumable):
         self._stop: str | None = None
         self._bar: Progress | None = None
         self._guard = InterruptGuard()
+
+    @staticmethod
+    def _check_parts(model, loss, optimizer):
+        """What is passed in another's place, or trains nothing, is told here and not by a wrong result."""
+        if isinstance(model, type) or not callable(model) or not hasattr(model, "parameters"):
+            raise TypeError(f"Trainer: model must be a Module, got {model!r:.60}")
+        if isinstance(loss, type) or not callable(loss):
+            raise TypeError(f"Trainer: loss must be a function or a Module (an instance), got {loss!r:.60}")
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"Trainer: optimizer must be an Optimizer, got {optimizer!r:.60}")
+        known = {id(p) for p in model.parameters()}
+        if not any(id(p) in known for group in optimizer.param_groups for p in group["params"]):
+            raise ValueError("Trainer: the optimizer holds no parameter of this model, so nothing would be trained")
 
     # --- the parts one may replace ---------------------------------------------------------------------------------
 
@@ -147,6 +161,7 @@ class Trainer(Evaluation, Resumable):
         FloatingPointError
             For a loss or gradient that is not finite, under ``nan_policy="raise"``.
         """
+        check_loader("fit", train_loader)
         if epochs < 0:
             raise ValueError(f"fit: epochs must be >= 0, got {epochs}")
         self.interrupted, self._stop = False, None
