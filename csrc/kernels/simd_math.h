@@ -71,7 +71,7 @@ FASTNN_LIBM2(fmod)
 // --- exponentials -------------------------------------------------------------------------------------------------
 
 /// 2^n for integers n in [-126, 127].
-FASTNN_INLINE f32v pow2(i32v n) { return as_float((n + 127) << 23); }
+FASTNN_INLINE f32v pow2(i32v n) { return as_float((i32v)((u32v)(n + 127) << 23)); }
 
 /// p * 2^n, rounded once, for integral |n| <= 250.
 FASTNN_INLINE f32v scale2(f32v p, f32v n) {
@@ -167,7 +167,7 @@ struct LogParts {
 FASTNN_INLINE LogParts log_parts(f32v x) {
   const i32v tiny = x < 1.17549435e-38f;
   const f32v y = tiny ? x * 8388608.0f : x;
-  const i32v bits = as_int(y) - 0x3f3504f3;  // bits of sqrt(1/2)
+  const i32v bits = (i32v)((u32v)as_int(y) - 0x3f3504f3u);  // bits of sqrt(1/2); wraps for a negative x
   const i32v k = bits >> 23;
   const f32v f = as_float((bits & 0x007fffff) + 0x3f3504f3) - 1.0f;
   const f32v e = to_float(k) - (tiny ? splat<f32v>(23.0) : splat<f32v>(0.0));
