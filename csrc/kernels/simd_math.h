@@ -121,7 +121,7 @@ FASTNN_INLINE f32v expm1(f32v x) {
   const f32v q = poly(
       r, {5.000000000e-01f, 1.666663587e-01f, 4.166651145e-02f, 8.341510780e-03f, 1.393054263e-03f, 1.504513639e-04f});
   const f32v p = fma(r * r, q, r);
-  const f32v s = pow2(to_int(n) - 1);
+  const f32v s = pow2(to_int(n - 1.0f));
   const f32v y = fma(s, p, s - 0.5f) * 2.0f;
   return x == 0.0f ? x : (n == 0.0f ? p : y);  // keeps -0 and denormals
 }
@@ -353,10 +353,10 @@ FASTNN_INLINE f32v acos(f32v x) {
 
 /// a^y = 2^(y log2 a) in double for positive finite normal a.
 FASTNN_INLINE f64v pow_half(f64v a, f64v y) {
-  const i64v bits = as_int(a) - INT64_C(0x3fe6a09e667f3bcd);  // bits of sqrt(1/2)
+  const i64v bits = (i64v)((u64v)as_int(a) - UINT64_C(0x3fe6a09e667f3bcd));  // bits of sqrt(1/2)
   const i64v mant = (bits & INT64_C(0xfffffffffffff)) + INT64_C(0x3fe6a09e667f3bcd);
   // The exponent as a double: its bits, made positive, below those of 2^52.
-  const i64v biased = (i64v)((u64v)(bits + (INT64_C(1024) << 52)) >> 52);
+  const i64v biased = (i64v)(((u64v)bits + (UINT64_C(1024) << 52)) >> 52);
   const f64v e = as_float(biased | INT64_C(0x4330000000000000)) - (4503599627370496.0 + 1024.0);
   const f64v m = as_float(mant);
   const f64v s = (m - 1.0) / (m + 1.0), s2 = s * s;
@@ -371,7 +371,7 @@ FASTNN_INLINE f64v pow_half(f64v a, f64v y) {
   const f64v q =
       poly(f, {9.99999999959487185e-01, 6.93147180534983698e-01, 2.40226512141920895e-01, 5.55041097624902197e-02,
                9.61802552237780821e-03, 1.33334225306848474e-03, 1.54697579552922634e-04, 1.53164886054437062e-05});
-  return q * as_float((as_int(shifted) + 1023) << 52);
+  return q * as_float((i64v)(((u64v)as_int(shifted) + 1023) << 52));
 }
 FASTNN_INLINE f32v pow(f32v x, f32v y) {
   const f32v a = abs(x);
