@@ -14,4 +14,8 @@ void bind_autograd(Binder& b);
 void bind_runtime(Binder& b);  // threads, instruction sets, memory, random state
 void bind_capture(Binder& b);  // recorded steps
 
+// The buffer slots of the type.
+int tensor_getbuffer(PyObject* o, Py_buffer* view, int flags);
+void tensor_releasebuffer(PyObject* o, Py_buffer* view);
+
 }  // namespace fastnn
