@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autograd/op.h"
+#include "ops/create/create.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/index/index.h"
 #include "ops/reduce/reduce.h"
@@ -11,12 +12,6 @@
 
 namespace fastnn {
 namespace {
-
-Tensor zeros_of(const Dims& shape, DType dtype) {
-  Tensor z = empty(shape, dtype);
-  fill_into(z, Scalar(0));
-  return z;
-}
 
 // The corner of t with the given sizes.
 Tensor corner(const Tensor& t, const Dims& shape) { return alias(t, shape, t.strides(), t.impl()->offset); }
@@ -70,7 +65,7 @@ struct Gather {
     return run(x, index, dim);
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
-    const Tensor g = zeros_of(from, dy[0].dtype()), &index = saved[0];
+    const Tensor g = zeros(from, dy[0].dtype()), &index = saved[0];
     // Checked again: the indices may share memory with an array that was changed since.
     check_indices(name, index, dim, from[dim]);
     launch(kernels::scatter_add_along, g.raw(), dy[0].raw(), index.data<int64_t>(), static_cast<int>(g.dtype()),
@@ -115,7 +110,7 @@ struct Scatter {
       const Tensor ds = add ? Gather::run(dy, index, dim) : owned(dy, index);
       dx[1] = ds;
       if (ds.shape() != src_shape) {
-        dx[1] = zeros_of(src_shape, dy.dtype());
+        dx[1] = zeros(src_shape, dy.dtype());
         if (ds.numel()) copy_into(corner(dx[1], ds.shape()), ds);
       }
     }
@@ -123,7 +118,7 @@ struct Scatter {
     dx[0] = dy;
     if (add) return;
     dx[0] = clone(dy);
-    const Tensor zero = expand(zeros_of({}, dy.dtype()), index.shape());
+    const Tensor zero = expand(zeros({}, dy.dtype()), index.shape());
     launch(kernels::scatter_along, dx[0].raw(), zero.raw(), index.data<int64_t>(), dy.itemsize(),
            make_loop(dx[0], zero, index.shape(), dim));
   }
@@ -155,7 +150,7 @@ struct MaskedFill {
     return y;
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
-    const Tensor zero = zeros_of({}, dy[0].dtype());
+    const Tensor zero = zeros({}, dy[0].dtype());
     for (int i = 0; i < 2; ++i) {
       if (!dx.needs(i)) continue;
       const Tensor g = clone(dy[0]);

@@ -1,39 +1,12 @@
 #include <cstring>
 
+#include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 #include "ops/gather/gather.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
-
-template <class F>
-void with_size(int64_t itemsize, const F& f) {
-  if (itemsize == 1) return f(static_cast<uint8_t*>(nullptr));
-  if (itemsize == 4) return f(static_cast<uint32_t*>(nullptr));
-  return f(static_cast<uint64_t*>(nullptr));
-}
-
-template <class F>
-void with_type(int type, const F& f) {
-  switch (type) {
-    case 0:
-      return f(static_cast<bool*>(nullptr));
-    case 1:
-      return f(static_cast<uint8_t*>(nullptr));
-    case 2:
-      return f(static_cast<int32_t*>(nullptr));
-    case 3:
-      return f(static_cast<int64_t*>(nullptr));
-    case 4:
-      return f(static_cast<float*>(nullptr));
-    case 5:
-      return f(static_cast<double*>(nullptr));
-  }
-}
-
-template <class T>
-T of(T*);
 
 int64_t count(const GatherLoop& loop, int group) {
   int64_t n = 1;

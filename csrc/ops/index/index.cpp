@@ -3,6 +3,7 @@
 #include <climits>
 
 #include "autograd/op.h"
+#include "ops/create/create.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/reduce/reduce.h"
 #include "ops/view/view.h"
@@ -136,12 +137,6 @@ void put(const char* op, const Tensor& x, const std::vector<Tensor>& indices, co
     launch(kernels::index_set, x.raw(), y.raw(), offsets.data<int64_t>(), x.itemsize(), loop);
 }
 
-Tensor zeros_of(const Dims& shape, DType dtype) {
-  Tensor z = empty(shape, dtype);
-  fill_into(z, Scalar(0));
-  return z;
-}
-
 void keep_all(Saved& saved, const std::vector<Tensor>& list) {
   for (const Tensor& t : list) saved.keep(t);
 }
@@ -160,7 +155,7 @@ struct Index {
     return get(op, x, indices, axes);
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
-    dx[0] = zeros_of(from, dy[0].dtype());
+    dx[0] = zeros(from, dy[0].dtype());
     put(name, dx[0], kept(saved), axes, dy[0], true);
   }
 };

@@ -1,6 +1,7 @@
 #include "ops/pad/pad.h"
 
 #include "autograd/op.h"
+#include "ops/create/create.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/index/index.h"
 #include "ops/join/join.h"
@@ -9,12 +10,6 @@
 
 namespace fastnn {
 namespace {
-
-Tensor zeros_of(const Dims& shape, DType dtype) {
-  Tensor z = empty(shape, dtype);
-  fill_into(z, Scalar(0));
-  return z;
-}
 
 // The box [start, start + shape) of a tensor.
 Tensor box(const Tensor& t, const Dims& start, const Dims& shape) {
@@ -47,7 +42,7 @@ struct ConstantPad {
     return y;
   }
   void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
-    dx[0] = from == common ? empty(from, dy[0].dtype()) : zeros_of(from, dy[0].dtype());
+    dx[0] = from == common ? empty(from, dy[0].dtype()) : zeros(from, dy[0].dtype());
     move(dx[0], start_x, dy[0], start_y);
   }
   void move(const Tensor& to, const Dims& start_to, const Tensor& src, const Dims& start_src) const {
@@ -72,7 +67,7 @@ struct Unfold {
   }
   // Windows overlap: one position of all windows at a time, which meet nowhere.
   void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
-    const Tensor g = zeros_of(from, dy[0].dtype());
+    const Tensor g = zeros(from, dy[0].dtype());
     Dims shape = from, strides = g.strides(), dy_strides = dy[0].strides();
     shape[axis] = dy[0].shape()[axis];
     strides[axis] = shape[axis] > 1 ? strides[axis] * step : strides[axis];
@@ -94,7 +89,7 @@ struct DiagEmbed {
     shape.erase(shape.size() - 1);
     shape.insert(a < b ? a : b, n);
     shape.insert(a < b ? b : a, n);
-    const Tensor y = zeros_of(shape, x.dtype());
+    const Tensor y = zeros(shape, x.dtype());
     if (x.numel()) copy_into(diagonal(y, offset, a, b), x);
     return y;
   }
