@@ -119,6 +119,7 @@ class capture:
             tuple((t.shape, t.dtype.name, t.requires_grad) for t in tensors),
             _C.is_grad_enabled(),
             _C.isa(),
+            _C.get_matmul_precision(),
         )
         try:
             candidates = self._recordings.setdefault(key, [])

@@ -214,8 +214,9 @@ constexpr double kThreadWork = 1 << 19;
 /// Partial sums of a split K may take this much memory; more chunks go in several rounds.
 constexpr int64_t kSplitBytes = 16 << 20;
 
-template <class T>
-void gemm(const GemmArgs<T>& args) {
+/// `block_of` computes one Part; it is `block` or one of another precision.
+template <class T, class Block>
+void gemm(const GemmArgs<T>& args, const Block& block_of) {
   GemmArgs<T> g = args;
   if (g.M <= 0 || g.N <= 0 || g.batch <= 0) return;
   if (g.K < 0) g.K = 0;
@@ -231,8 +232,8 @@ void gemm(const GemmArgs<T>& args) {
   if (vector_product(g, threads)) return;
   if (threads == 1) {
     for (int64_t z = 0; z < g.batch; ++z)
-      block(g, g.A + z * g.a_batch, g.B + z * g.b_batch,
-            Part<T>{0, g.M, 0, g.N, 0, chunks, g.C + z * g.c_batch, g.c_row, g.accumulate, true});
+      block_of(g, g.A + z * g.a_batch, g.B + z * g.b_batch,
+               Part<T>{0, g.M, 0, g.N, 0, chunks, g.C + z * g.c_batch, g.c_row, g.accumulate, true});
     return;
   }
 
@@ -267,9 +268,9 @@ void gemm(const GemmArgs<T>& args) {
         parallel_tasks(count + head, [&](int64_t t) {
           const int64_t c = done + t;
           if (head && t == 0)
-            block(g, A, B, Part<T>{0, g.M, 0, g.N, 0, 1, C, g.c_row, g.accumulate, false});
+            block_of(g, A, B, Part<T>{0, g.M, 0, g.N, 0, 1, C, g.c_row, g.accumulate, false});
           else
-            block(g, A, B, Part<T>{0, g.M, 0, g.N, c, c + 1, partial + (t - head) * g.M * g.N, g.N, false, false});
+            block_of(g, A, B, Part<T>{0, g.M, 0, g.N, c, c + 1, partial + (t - head) * g.M * g.N, g.N, false, false});
         });
         done += count + head;
         add_chunks(g, C, partial, count, 0, g.M, done == chunks);
@@ -285,8 +286,9 @@ void gemm(const GemmArgs<T>& args) {
       const int64_t z = t / parts, i = t / tn % tm, j = t % tn;
       const int64_t m0 = cut(g.M, tm, i), m1 = cut(g.M, tm, i + 1);
       const int64_t n0 = cut(strips_n, tn, j) * 2 * L, n1 = min64(cut(strips_n, tn, j + 1) * 2 * L, g.N);
-      block(g, g.A + z * g.a_batch, g.B + z * g.b_batch,
-            Part<T>{m0, m1, n0, n1, 0, chunks, g.C + z * g.c_batch + m0 * g.c_row + n0, g.c_row, g.accumulate, true});
+      block_of(
+          g, g.A + z * g.a_batch, g.B + z * g.b_batch,
+          Part<T>{m0, m1, n0, n1, 0, chunks, g.C + z * g.c_batch + m0 * g.c_row + n0, g.c_row, g.accumulate, true});
     }
   });
 }

@@ -4,7 +4,7 @@
 namespace fastnn {
 namespace FASTNN_ISA {
 
-void gemm_f64(const GemmArgs<double>& args) { gemm(args); }
+void gemm_f64(const GemmArgs<double>& args) { gemm(args, block<double>); }
 void gemm_naive_f64(const GemmArgs<double>& args) { gemm_naive(args); }
 
 }  // namespace FASTNN_ISA

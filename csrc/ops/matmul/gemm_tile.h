@@ -39,35 +39,19 @@ template <class T>
 using TileFn = void(int64_t k, const T* A, int64_t a_row, int64_t a_col, const T* B, int64_t b_row, T* C, int64_t c_row,
                     int n, const TileEnd<T>& end);
 
+/// Asks for the lines of C, so that they are there (and writable) when the sums are finished.
 template <class T, int MR, int NV>
-__attribute__((noinline)) void tile(int64_t k, const T* A, int64_t a_row, int64_t a_col, const T* B, int64_t b_row,
-                                    T* C, int64_t c_row, int n, const TileEnd<T>& end) {
-  constexpr int L = kLanes<T>;
-  constexpr int G = (MR + 2) / 3;  // three rows share a base register: its own, + a_row, + 2 a_row
-  Vec<T> acc[MR][NV];
+FASTNN_INLINE void fetch_tile(const T* C, int64_t c_row) {
 #pragma GCC unroll 14
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) acc[i][j] = Vec<T>{};
-  const T* a[G];
-#pragma GCC unroll 14
-  for (int g = 0; g < G; ++g) a[g] = A + 3 * g * a_row;
-  for (; k > 0; --k) {
-    Vec<T> b[NV];
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) b[j] = load(B + j * L);
-    __builtin_prefetch(B + end.ahead);
-    __builtin_prefetch(B + end.ahead + 64 / sizeof(T));
-#pragma GCC unroll 14
-    for (int i = 0; i < MR; ++i) {
-      const Vec<T> ai = splat<Vec<T>>(a[i / 3][(i % 3) * a_row]);
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) acc[i][j] = fma(ai, b[j], acc[i][j]);
-    }
-    B += b_row;
-#pragma GCC unroll 14
-    for (int g = 0; g < G; ++g) a[g] += a_col;
-  }
+    for (int j = 0; j < NV; ++j) __builtin_prefetch(C + i * c_row + j * kLanes<T>, 1, 3);
+}
+
+/// Adds what `end` says to the sums of a tile and stores them.
+template <class T, int MR, int NV>
+FASTNN_INLINE void finish_tile(Vec<T> (&acc)[MR][NV], T* C, int64_t c_row, int n, const TileEnd<T>& end) {
+  constexpr int L = kLanes<T>;
   const int last = n - (NV - 1) * L;
   if (end.add) {
 #pragma GCC unroll 14
@@ -96,6 +80,39 @@ __attribute__((noinline)) void tile(int64_t k, const T* A, int64_t a_row, int64_
     for (int j = 0; j + 1 < NV; ++j) store(C + i * c_row + j * L, acc[i][j]);
     store_n(C + i * c_row + (NV - 1) * L, acc[i][NV - 1], last);
   }
+}
+
+template <class T, int MR, int NV>
+__attribute__((noinline)) void tile(int64_t k, const T* A, int64_t a_row, int64_t a_col, const T* B, int64_t b_row,
+                                    T* C, int64_t c_row, int n, const TileEnd<T>& end) {
+  constexpr int L = kLanes<T>;
+  constexpr int G = (MR + 2) / 3;  // three rows share a base register: its own, + a_row, + 2 a_row
+  Vec<T> acc[MR][NV];
+#pragma GCC unroll 14
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) acc[i][j] = Vec<T>{};
+  const T* a[G];
+#pragma GCC unroll 14
+  for (int g = 0; g < G; ++g) a[g] = A + 3 * g * a_row;
+  fetch_tile<T, MR, NV>(C, c_row);
+  for (; k > 0; --k) {
+    Vec<T> b[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) b[j] = load(B + j * L);
+    __builtin_prefetch(B + end.ahead);
+    __builtin_prefetch(B + end.ahead + 64 / sizeof(T));
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; ++i) {
+      const Vec<T> ai = splat<Vec<T>>(a[i / 3][(i % 3) * a_row]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) acc[i][j] = fma(ai, b[j], acc[i][j]);
+    }
+    B += b_row;
+#pragma GCC unroll 14
+    for (int g = 0; g < G; ++g) a[g] += a_col;
+  }
+  finish_tile<T, MR, NV>(acc, C, c_row, n, end);
 }
 
 /// tile<T, rows, vecs> for the sizes at run time: all rows with one or two vectors, few rows with more.

@@ -3,6 +3,7 @@
 
 #include "ops/elementwise/elementwise.h"
 #include "ops/matmul/matmul.h"
+#include "ops/matmul/product.h"
 #include "ops/view/view.h"
 #include "python/bind.h"
 
@@ -40,6 +41,27 @@ Tensor outer(const Tensor& x, const Tensor& other) { return mul(unsqueeze(x, 1),
 }  // namespace
 
 void bind_matmul(Binder& b) {
+  b.python_function(
+      "set_matmul_precision",
+      [](const std::string& precision) {
+        if (precision != "float32" && precision != "bf16")
+          throw ValueError(str("set_matmul_precision: expected 'float32' or 'bf16', got '", precision, "'"));
+        set_matmul_precision(precision == "bf16" ? MatmulPrecision::bf16 : MatmulPrecision::float32);
+      },
+      "precision"_a, R"doc(
+Chooses how products of float32 matrices are computed, in the whole process.
+
+Parameters
+----------
+precision : {'float32', 'bf16'}
+    'bf16' rounds the operands to bfloat16 (8 significant bits) and sums their products in float32, on processors that
+    have an instruction for it (AVX512-BF16); tensors stay float32. An element of A B is then off by at most
+    2**-7 times the sum of abs(a) abs(b), beside the rounding of the sum. Elsewhere, for float64 and for products of a
+    vector, nothing changes. 'float32' is the default.
+)doc");
+  b.python_function(
+      "get_matmul_precision", [] { return matmul_precision() == MatmulPrecision::bf16 ? "bf16" : "float32"; },
+      "What set_matmul_precision() chose: 'float32' or 'bf16'.");
   ranked(b, "mm", 2, 2, matmul, "Product of two matrices, [M, K] and [K, N].");
   ranked(b, "bmm", 3, 3, bmm, "Products of two batches of matrices, [B, M, K] and [B, K, N].");
   ranked(b, "mv", 2, 1, matmul, "Matrix times vector, [M, K] and [K].");

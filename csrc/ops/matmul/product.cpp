@@ -1,11 +1,14 @@
 #include "ops/matmul/product.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "runtime/launch.h"
 
 namespace fastnn {
 namespace {
+
+std::atomic<MatmulPrecision> float_precision{MatmulPrecision::float32};
 
 /// One batch axis: its length and how far A, B and C move along it. C does not move along an axis that is summed.
 struct Axis {
@@ -118,6 +121,9 @@ GemmArgs<T> args_of(const Matrices& c, const Matrices& a, const Matrices& b, con
 
 }  // namespace
 
+MatmulPrecision matmul_precision() { return float_precision.load(std::memory_order_relaxed); }
+void set_matmul_precision(MatmulPrecision precision) { float_precision.store(precision, std::memory_order_relaxed); }
+
 Matrices Matrices::transposed() const {
   Matrices t = *this;
   std::swap(t.rows, t.cols);
@@ -158,7 +164,8 @@ void product(const Matrices& c, const Matrices& a, const Matrices& b, const void
     axes.axis[i] = {n, stride_at(a, r), stride_at(b, r), stride_at(c, r)};
   }
   if (c.dtype == DType::float32)
-    run(kernels::gemm_f32, axes, args_of<float>(c, a, b, bias, act));
+    run(matmul_precision() == MatmulPrecision::bf16 ? kernels::gemm_bf16 : kernels::gemm_f32, axes,
+        args_of<float>(c, a, b, bias, act));
   else
     run(kernels::gemm_f64, axes, args_of<double>(c, a, b, bias, act));
 }
