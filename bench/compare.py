@@ -6,8 +6,9 @@
 Every library runs in a process of its own, pinned to the first 1, 2, ... processors. The processes stay alive and are
 asked in turn, in rounds, to time the same case for a slice of the budget, so that drift of the machine hits all alike.
 A case's result is compared with float64 NumPy before it is timed. Times are medians over all rounds; the ratio is the
-time of the best float32 peer over fastnn's (above 1: fastnn is faster); % is of what this machine was measured to
-allow (arithmetic peak, or bandwidth of the level of memory the data fits in, whichever is the tighter limit).
+time of the best peer of the same precision over fastnn's (above 1: fastnn is faster); % is of what this machine was
+measured to allow (arithmetic peak, or bandwidth of the level of memory the data fits in, whichever is the tighter limit).
+A long run can be made in pieces (--only, --threads) and put together with --join.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from multiprocessing import Pipe
 from pathlib import Path
@@ -27,6 +29,7 @@ sys.path.insert(0, str(HERE))
 
 import libraries  # noqa: E402
 import report  # noqa: E402
+import roofline  # noqa: E402
 import roofs  # noqa: E402
 
 
@@ -36,8 +39,8 @@ class Library:
     #: Longest answer to wait for: compiling a graph may take a minute, a hang must not take the whole run.
     TIMEOUT = 300.0
 
-    def __init__(self, lib, threads, suite):
-        self.lib, self.threads, self.suite = lib, threads, suite
+    def __init__(self, lib, threads, suite, isa=None):
+        self.lib, self.threads, self.suite, self.isa = lib, threads, suite, isa
         self.process = self.pipe = None
 
     def ask(self, *request):
@@ -55,7 +58,7 @@ class Library:
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), *arguments],
             pass_fds=[theirs.fileno()],
-            env=libraries.environment(self.lib, self.threads),
+            env=libraries.environment(self.lib, self.threads, self.isa),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL if not os.environ.get("BENCH_DEBUG") else None,
         )
@@ -97,16 +100,24 @@ def summary(samples, rounds):
     }
 
 
-def run_case(case, index, workers, budget, rounds):
-    """Check all libraries, then time those that are right, in turn. Returns library -> row."""
+def check_case(index, workers, tiny):
+    """Ask all libraries for the case's result. Returns library -> row, and the workers whose result is right."""
     rows, ready = {}, []
-    for worker in workers:
-        answer = worker.ask("prepare", index)
-        if "error" in answer:
-            rows[worker.lib] = {"error_over_bound": answer["error"], "first_us": answer["first"] * 1e6}
-            ready.append(worker)
-        else:
-            rows[worker.lib] = answer
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for worker in workers:
+            answer = worker.ask("prepare", index, folder, tiny)
+            if "error" in answer:
+                rows[worker.lib] = {"error_over_bound": answer["error"], "first_us": answer["first"] * 1e6}
+                if answer["note"]:
+                    rows[worker.lib]["note"] = answer["note"]
+                ready.append(worker)
+            else:
+                rows[worker.lib] = answer
+    return rows, ready
+
+
+def time_case(rows, ready, budget, rounds):
+    """Time the libraries in `ready`, in turn, and put the times into their rows."""
     samples = {w.lib: [] for w in ready}
     medians = {w.lib: [] for w in ready}
     for k in range(rounds):
@@ -126,24 +137,25 @@ def run_case(case, index, workers, budget, rounds):
         if worker.lib in samples:
             rows[worker.lib].update(summary(samples[worker.lib], medians[worker.lib]))
             worker.ask("drop")
-    return rows
 
 
 def run_suite(name, options, roof):
     """All cases of a suite on every thread count, printing as it goes. Returns the report's rows."""
     suite = importlib.import_module(f"suites.{name}")
     wanted = options.libs or suite.LIBS
-    libs = [lib for lib in wanted if lib in suite.BUILDERS and libraries.installed(lib)]
+    libs = [lib for lib in wanted if libraries.plain(lib) in suite.BUILDERS and libraries.installed(lib)]
     cases = [(i, c) for i, c in enumerate(suite.CASES) if not options.only or any(o in c.name for o in options.only)]
     table = []
     for threads in options.threads:
-        workers = [Library(lib, threads, name) for lib in libs]
+        workers = [Library(lib, threads, name, options.isa) for lib in libs]
         for index, case in cases:
-            results = run_case(case, index, workers, options.budget, options.rounds)
-            seconds, limit = roof.seconds(case, threads)
-            row = report.Row(name, case, threads, results, seconds, limit)
+            rows, ready = check_case(index, workers, options.tiny)
+            if not options.check_only:
+                time_case(rows, ready, options.budget, options.rounds)
+            row = report.Row(name, case, threads, rows, roof.limits(case, threads), options.isa)
             print(row.check_line())
-            print(row.timing_line(), flush=True)
+            if not options.check_only:
+                print(row.timing_line(), flush=True)
             table.append(row)
         for worker in workers:
             worker.stop()
@@ -164,7 +176,13 @@ def parse(arguments):
     p.add_argument("--budget", type=float, default=0.5, help="seconds of timing a case and library (default 0.5)")
     p.add_argument("--rounds", type=int, default=5, help="turns the budget is cut into (default 5)")
     p.add_argument("--peaks", type=Path, help="roofs from an earlier run (JSON of bench/peak) instead of measuring")
-    p.add_argument("--out", type=Path, help="write results.json, results.md and results.txt into this folder")
+    p.add_argument("--isa", choices=list(libraries.HELD_TO), help="hold fastnn, and peers that can be, to this one")
+    p.add_argument("--check-only", action="store_true", help="compare results with float64, time nothing")
+    p.add_argument("--tiny", action="store_true", help="small shapes, where a suite has them: for trying things out")
+    p.add_argument("--join", type=Path, nargs="+", help="results.json of earlier runs: one report of all, nothing run")
+    p.add_argument(
+        "--out", type=Path, help="write results.json, results.md, results.txt and roofline.png into this folder"
+    )
     options = p.parse_args(arguments)
     for suite in options.suite:
         if suite not in suites:
@@ -183,31 +201,56 @@ def parse(arguments):
     return options
 
 
-def main(arguments=None):
-    options = parse(arguments)
+def measured(options):
+    """Everything as a dict, which is also what results.json holds, and its rows."""
     machine = roofs.machine()
-    peaks = json.loads(options.peaks.read_text()) if options.peaks else roofs.measure(options.threads)
-    roof = roofs.Roofs(peaks, machine["caches"])
+    if options.peaks:
+        peaks = json.loads(options.peaks.read_text())
+    else:
+        peaks = [] if options.check_only else roofs.measure(options.threads)
+    roof = roofs.Roofs(peaks, machine["caches"], options.isa)
     print(report.heading(machine, peaks), flush=True)
     table = [row for name in options.suite for row in run_suite(name, options, roof)]
-    libs = {lib for row in table for lib in row.results}
-    result = {
+    return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
         "machine": machine,
-        "versions": libraries.versions(sorted(libs)),
+        "versions": libraries.versions(sorted({lib for row in table for lib in row.results})),
         "peaks": peaks,
         "rows": [row.as_dict() for row in table],
-    }
+    }, table
+
+
+def joined(paths):
+    """The reports of several runs as one; where a row was measured twice, the later file counts."""
+    results = [json.loads(path.read_text()) for path in paths]
+    machines = {(r["machine"]["cpu"], r["machine"]["family"], r["machine"]["model"]) for r in results}
+    if len(machines) != 1:
+        raise SystemExit(f"--join: expects runs of one machine, got {sorted(machines)}")
+    rows = {(d["suite"], d["isa"], d["threads"], d["case"]): d for r in results for d in r["rows"]}
+    table = report.in_order(report.Row.from_dict(d) for d in rows.values())
+    result = {**results[-1], "command": [r["command"] for r in results]}
+    result["versions"] = {k: v for r in results for k, v in r["versions"].items()}
+    result["peaks"] = [p for r in results for p in r["peaks"]]
+    result["rows"] = [row.as_dict() for row in table]
+    return result, table
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    result, table = joined(options.join) if options.join else measured(options)
     text = report.tables(table, markdown=False)
-    print("\n" + text)
+    if not options.check_only:
+        print("\n" + text)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-        (options.out / "results.txt").write_text(report.heading(machine, peaks) + "\n\n" + text)
+        (options.out / "results.txt").write_text(report.heading(result["machine"], result["peaks"]) + "\n\n" + text)
         (options.out / "results.md").write_text(report.markdown(result, table))
+        print(roofline.draw(result, options.out / "roofline.png")[1])
     # A wrong or crashed fastnn is a failure of the run, whatever its speed.
-    return 1 if any("failed" in row.results.get("fastnn", {}) for row in table) else 0
+    ours = [r for row in table for lib, r in row.results.items() if libraries.base(lib) == "fastnn"]
+    return 1 if any("failed" in r for r in ours) else 0
 
 
 if __name__ == "__main__":

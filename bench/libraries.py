@@ -1,6 +1,7 @@
 """How each library is started, limited to a number of threads, and read back as NumPy arrays.
 
-A variant such as ``torch-compile`` or ``numpy-skx`` is the library before the dash with something changed.
+A variant such as ``torch-compile`` or ``numpy-skx`` is the library before the dash with something changed; ``-keep``
+after any name runs it with a malloc that returns nothing to the system.
 """
 
 import importlib
@@ -17,22 +18,44 @@ MODULES = {
     "jax": ("jax", ["jax", "jaxlib"]),
     "onnxruntime": ("onnxruntime", ["onnxruntime"]),
 }
-#: Computes in less than float32: shown, but never the peer that a ratio refers to.
-REDUCED_PRECISION = {"torch-bf16", "fastnn-bf16"}
+#: What holds a library to an older instruction set. ONNX Runtime has no such switch.
+HELD_TO = {
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+        "FASTNN_ISA": "avx2",
+    },
+    "baseline": {"FASTNN_ISA": "baseline"},
+}
 
 
 def base(lib):
     return lib.split("-")[0]
 
 
-def environment(lib, threads):
+def plain(lib):
+    """The name without "-keep", which changes how the process is started and nothing else."""
+    return lib.removesuffix("-keep")
+
+
+def precision(lib):
+    """Ratios are only made between libraries that compute in the same precision."""
+    return "bf16" if lib.endswith("-bf16") else "f32"
+
+
+def environment(lib, threads, isa=None):
     """Variables that must be set before the process starts."""
-    env = dict(os.environ)
+    env = {**os.environ, **HELD_TO.get(isa, {})}
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTNN_NUM_THREADS"):
         env[name] = str(threads)
     env["JAX_PLATFORMS"] = "cpu"
     if lib == "numpy-skx":  # OpenBLAS takes some AVX-512 processors for AVX2 ones; this forces its AVX-512 kernels
         env["OPENBLAS_CORETYPE"] = "SkylakeX"
+    if lib.endswith("-keep"):  # malloc keeps what is freed, so that large results do not fault in new pages every time
+        env |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(64 << 20)}
     return env
 
 
@@ -81,7 +104,7 @@ def onnx_session(nodes, inputs, constants, threads, opset=17):
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
-    kinds = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+    kinds = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}
     graph = helper.make_graph(
         nodes,
         "case",

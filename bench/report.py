@@ -4,6 +4,7 @@ import importlib
 import math
 
 import libraries
+from case import Case
 
 
 def clock(us):
@@ -16,33 +17,51 @@ def clock(us):
 
 
 class Row:
-    """One case on one number of threads: what every library did."""
+    """One case on one number of threads: what every library did.
 
-    def __init__(self, suite, case, threads, results, roof_seconds, limit):
+    `limits` maps a precision to (shortest seconds the machine allows, name of the limit).
+    """
+
+    def __init__(self, suite, case, threads, results, limits, isa=None):
         self.suite, self.case, self.threads, self.results = suite, case, threads, results
-        self.roof_seconds, self.limit = roof_seconds, limit
+        self.limits, self.isa = limits, isa
+        #: The library that the ratio is for.
+        self.subject = getattr(importlib.import_module(f"suites.{suite}"), "SUBJECT", "fastnn")
+
+    @classmethod
+    def from_dict(cls, d):
+        """The row that `as_dict` wrote."""
+        case = Case(d["case"], flops=d["flops"], nbytes=d["nbytes"])
+        limits = {k: (v["us"] / 1e6, v["limit"]) for k, v in d["limits"].items()}
+        return cls(d["suite"], case, d["threads"], d["results"], limits, d["isa"])
+
+    @property
+    def limit(self):
+        return self.limits.get(libraries.precision(self.subject), (None, ""))[1]
 
     def us(self, lib):
         return self.results.get(lib, {}).get("us")
 
     def percent(self, lib):
         """Of the machine's limit, None where none is known."""
-        us = self.us(lib)
-        return None if us is None or self.roof_seconds is None else 100 * self.roof_seconds * 1e6 / us
+        seconds, us = self.limits.get(libraries.precision(lib), (None, ""))[0], self.us(lib)
+        return None if us is None or seconds is None else 100 * seconds * 1e6 / us
 
     def best_peer(self):
-        """The fastest library that is neither fastnn nor of reduced precision; None if there is none."""
+        """The fastest library other than fastnn in the subject's precision; None if there is none."""
         peers = [
             lib
             for lib in self.results
-            if libraries.base(lib) != "fastnn" and lib not in libraries.REDUCED_PRECISION and self.us(lib) is not None
+            if libraries.base(lib) != "fastnn"
+            and libraries.precision(lib) == libraries.precision(self.subject)
+            and self.us(lib) is not None
         ]
         return min(peers, key=self.us, default=None)
 
-    def ratio(self, lib="fastnn"):
-        """Time of the best peer over the time of `lib`."""
+    def ratio(self):
+        """Time of the best peer over the time of the subject."""
         peer = self.best_peer()
-        return None if peer is None or self.us(lib) is None else self.us(peer) / self.us(lib)
+        return None if peer is None or self.us(self.subject) is None else self.us(peer) / self.us(self.subject)
 
     def check_line(self):
         parts = []
@@ -51,6 +70,8 @@ class Row:
                 parts.append(f"{lib} ok ({r['error_over_bound']:.2g})")
             elif "failed" in r:
                 parts.append(f"{lib} FAILED: {r['failed']}")
+            elif libraries.base(lib) == "fastnn":
+                parts.append(f"{lib} left out: {r['skip']}")
         return f"check {self.suite} {self.case.name} [{self.threads}]: " + ", ".join(parts)
 
     def cell(self, lib):
@@ -72,12 +93,13 @@ class Row:
     def as_dict(self):
         return {
             "suite": self.suite,
+            "isa": self.isa,
             "case": self.case.name,
             "threads": self.threads,
             "flops": self.case.flops,
             "nbytes": self.case.nbytes,
             "limit": self.limit,
-            "roof_us": None if self.roof_seconds is None else self.roof_seconds * 1e6,
+            "limits": {k: {"us": s * 1e6, "limit": name} for k, (s, name) in self.limits.items()},
             "best_peer": self.best_peer(),
             "ratio": self.ratio(),
             "results": {lib: dict(r, percent=self.percent(lib)) for lib, r in self.results.items()},
@@ -119,13 +141,24 @@ def _grid(rows, markdown):
     return "\n".join(lines) + "\n"
 
 
+def in_order(rows):
+    """Rows of several runs in the order that one run would have."""
+
+    def key(row):
+        names = [case.name for case in importlib.import_module(f"suites.{row.suite}").CASES]
+        return row.suite, row.isa or "", row.threads, names.index(row.case.name) if row.case.name in names else -1
+
+    return sorted(rows, key=key)
+
+
 def tables(table, markdown):
     """One table a suite, and under it where fastnn is ahead and where not."""
     out = []
-    for suite in dict.fromkeys(row.suite for row in table):
-        rows = [row for row in table if row.suite == suite]
+    for suite, isa in dict.fromkeys((row.suite, row.isa) for row in table):
+        rows = [row for row in table if (row.suite, row.isa) == (suite, isa)]
         libs = list(dict.fromkeys(lib for row in rows for lib in row.results))
-        title = importlib.import_module(f"suites.{suite}").TITLE
+        libs = [lib for lib in libs if any(row.us(lib) or "failed" in row.results.get(lib, {}) for row in rows)]
+        title = importlib.import_module(f"suites.{suite}").TITLE + (f", {isa.upper()} only" if isa else "")
         out.append(f"## {title}\n" if markdown else title)
         grid = [["case", "threads", "limit", *libs, "ratio"]]
         for row in rows:
@@ -148,7 +181,8 @@ def _verdict(rows):
     mean = math.exp(sum(math.log(row.ratio()) for row in rated) / len(rated))
     behind = sorted((row for row in rated if row.ratio() < 1), key=lambda row: row.ratio())
     ahead = len(rated) - len(behind)
-    text = f"fastnn is ahead of the best peer in {ahead} of {len(rated)} rows; geometric mean {mean:.2f}."
+    subject = rated[0].subject
+    text = f"{subject} is ahead of the best peer in {ahead} of {len(rated)} rows; geometric mean {mean:.2f}."
     if behind:
         text += " Behind: " + "; ".join(
             f"{row.case.name} [{row.threads}] {row.ratio():.2f} ({row.best_peer()})" for row in behind
@@ -163,7 +197,7 @@ def markdown(result, table):
         f"# fastnn and its peers, {result['date'][:10]}\n\n"
         f"{heading(result['machine'], result['peaks'])}\n\n"
         f"{versions}, Python {result['machine']['python']}.\n\n"
-        "Times are medians; % is of the limit named in the row; ratio is the time of the best float32 peer over that\n"
-        "of fastnn, so above 1 fastnn is faster.\n"
+        "Times are medians; % is of the limit named in the row; ratio is the time of the best peer of the same precision\n"
+        "over that of fastnn, so above 1 fastnn is faster.\n"
         "Made by `python bench/compare.py`.\n\n" + tables(table, markdown=True)
     )

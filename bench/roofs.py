@@ -50,16 +50,16 @@ def machine():
 class Roofs:
     """Looks up the roof of a case; every figure is the best that was measured, not the median."""
 
-    def __init__(self, peaks, caches):
-        self.peaks, self.caches = peaks, caches
+    def __init__(self, peaks, caches, isa=None):
+        self.peaks, self.caches, self.isa = peaks, caches, isa
 
     def _best(self, kind, threads, where=None):
         rows = [p for p in self.peaks if p["kind"] == kind and p["threads"] == threads]
         return max((p["best"] for p in rows if where in (None, p["where"])), default=None)
 
-    def flops(self, threads):
-        """FLOP/s of float32."""
-        best = self._best("fma f32", threads)
+    def flops(self, threads, precision="f32"):
+        """FLOP/s of float32 on the instruction set of the run, or of bfloat16 products summed in float32."""
+        best = self._best("bf16 dot", threads) if precision == "bf16" else self._best("fma f32", threads, self.isa)
         return best and best * 1e9
 
     def level(self, nbytes, threads):
@@ -75,15 +75,19 @@ class Roofs:
         kinds = ("read",) if traffic == "read" else ("copy", "copy streaming")
         return max((self._best(k, threads, level) or 0 for k in kinds), default=0) * 1e9
 
-    def seconds(self, case, threads):
-        """The shortest time the machine allows, and the name of the limit; (None, "") if nothing is known.
+    def limits(self, case, threads):
+        """For each precision the shortest time the machine allows and the name of the limit.
 
         A case with arithmetic is held against the arithmetic peak, unless moving its operands takes longer.
         """
-        limits = []
-        if case.flops and self.flops(threads):
-            limits.append((case.flops / self.flops(threads), "fma"))
+        found = {}
         bandwidth = self.bandwidth(case.nbytes, threads, case.traffic)
-        if case.nbytes and bandwidth:
-            limits.append((case.nbytes / bandwidth, self.level(case.nbytes, threads)))
-        return max(limits, default=(None, ""))
+        for precision, name in (("f32", "fma"), ("bf16", "bf16 dot")):
+            limits = []
+            if case.flops and not case.nominal and self.flops(threads, precision):
+                limits.append((case.flops / self.flops(threads, precision), name))
+            if case.nbytes and bandwidth:
+                limits.append((case.nbytes / bandwidth, self.level(case.nbytes, threads)))
+            if limits:
+                found[precision] = max(limits)
+        return found

@@ -1,7 +1,7 @@
 """One library in one process, pinned, asked over a pipe to prepare a case and to time it for a while.
 
 Started by compare.py:  worker.py FD LIBRARY THREADS SUITE
-Requests are ("prepare", index), ("time", seconds) and ("drop",); each is answered by one dict.
+Requests are ("prepare", index, folder, tiny), ("time", seconds) and ("drop",); each is answered by one dict.
 """
 
 import gc
@@ -52,14 +52,21 @@ class Worker:
         self.suite = importlib.import_module(f"suites.{suite}")
         self.run = None
 
-    def prepare(self, index):
-        """Build the case, compare its result with float64, warm up."""
+    def prepare(self, index, folder, tiny):
+        """Build the case, compare its result with float64, warm up. `folder` keeps the float64 result for the others."""
+        from case import Missing
+        from libraries import plain
+
         case = self.suite.CASES[index]
-        builder = self.suite.BUILDERS.get(self.lib)
+        params = getattr(self.suite, "tiny", dict)(case.params) if tiny else case.params
+        builder = self.suite.BUILDERS.get(plain(self.lib))
         if self.lib in case.skip:
             return {"skip": case.skip[self.lib]}
-        inputs = self.suite.inputs(case.params, case.rng())
-        run = builder(case.params, inputs, self.threads)
+        inputs = self.suite.inputs(params, case.rng())
+        try:
+            run = builder(params, inputs, self.threads)
+        except Missing as e:
+            return {"skip": str(e)}
         if run is None:
             return {"skip": "no such case in this library"}
         start = time.perf_counter()
@@ -67,13 +74,31 @@ class Worker:
         first_seconds = time.perf_counter() - start
         if hasattr(run, "result"):
             first = run.result()
-        error = check(first, self.suite.reference(case.params, inputs, self.lib))
-        del first
+        error = check(first, self._reference(params, inputs, f"{folder}/{index}"))
+        del first, inputs
         once = min(timed(run, 1) for _ in range(1 if first_seconds > 2 else 3))
         self.count = max(1, int(SAMPLE / max(once, 1e-8)))
         timed(run, self.count)
         self.run = run
-        return {"error": error, "first": first_seconds}
+        return {"error": error, "first": first_seconds, "note": getattr(run, "note", "")}
+
+    def _reference(self, params, inputs, stem):
+        """The float64 result, computed by the first library that gets here and read by the others."""
+        import libraries
+        import numpy as np
+
+        stem = f"{stem}-{libraries.precision(self.lib)}"
+        try:
+            count = int(np.load(f"{stem}.npy"))
+            return [tuple(np.load(f"{stem}-{k}-{part}.npy", mmap_mode="r") for part in "xe") for k in range(count)]
+        except FileNotFoundError:
+            pass
+        expected = self.suite.reference(params, inputs, self.lib)
+        for k, arrays in enumerate(expected):
+            for part, array in zip("xe", arrays):
+                np.save(f"{stem}-{k}-{part}.npy", array)
+        np.save(f"{stem}.npy", len(expected))
+        return expected
 
     def time(self, seconds):
         """Samples of seconds per call until the time is up, at least one."""

@@ -1,5 +1,6 @@
 """The benchmarks run, check results before they time them, and the roofs they refer to have the right form."""
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -11,7 +12,9 @@ import pytest
 
 import fastnn
 
-COMPARE = Path(__file__).resolve().parent.parent / "bench" / "compare.py"
+BENCH = Path(__file__).resolve().parent.parent / "bench"
+COMPARE = BENCH / "compare.py"
+SUITES = sorted(p.stem for p in BENCH.glob("suites/*.py"))
 PEAKS = [
     {"kind": "fma f32", "where": "avx2", "threads": 1, "bytes": 0, "median": 99.0, "best": 100.0, "unit": "GFLOP/s"},
     {"kind": "read", "where": "L1", "threads": 1, "bytes": 24576, "median": 199.0, "best": 200.0, "unit": "GB/s"},
@@ -51,23 +54,111 @@ def test_compare(compare, tmp_path):
     assert "64^3" in (tmp_path / "results.md").read_text()
 
 
-def test_wrong_result_is_not_timed():
-    """A result outside its bound, or of the wrong shape, or NaN is refused."""
-    folder = str(COMPARE.parent)
+def test_pieces_are_joined_and_drawn(compare, tmp_path):
+    """Two runs make one report in the order of the suite; a row measured twice counts as it was measured last."""
+    parts = []
+    for only in ("128^3", "64^3,128^3"):
+        compare("--suite", "gemm", "--libs", "fastnn,numpy", "--only", only)
+        parts.append(tmp_path / f"{len(parts)}.json")
+        (tmp_path / "results.json").rename(parts[-1])
+    out = tmp_path / "joined"
+    command = [sys.executable, str(COMPARE), "--join", *map(str, parts), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    assert [row["case"] for row in rows] == ["64^3", "128^3"]
+    assert rows == json.loads(parts[1].read_text())["rows"]
+    if importlib.util.find_spec("matplotlib"):
+        picture = (out / "roofline.png").read_bytes()
+        assert picture[:8] == b"\x89PNG\r\n\x1a\n" and len(picture) < 200_000
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """Imports a module of bench/ and takes the folder off the path again."""
     if not COMPARE.exists():
         pytest.skip("runs in a source tree")
-    sys.path.insert(0, folder)
+    sys.path.insert(0, str(BENCH))
+    yield importlib.import_module
+    sys.path.remove(str(BENCH))
+
+
+def cases():
+    """Every row of every suite, or nothing when the tests run without the source tree."""
+    sys.path.insert(0, str(BENCH))
     try:
-        spec = importlib.util.spec_from_file_location("bench_worker", COMPARE.parent / "worker.py")
-        worker = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(worker)
-        want = np.arange(6.0).reshape(2, 3)
-        assert worker.check(fastnn.from_numpy(want + 0.5), [(want, 1.0)]) == 0.5
-        for wrong in (want + 2, want.T, np.where(want == 3, np.nan, want)):
-            with pytest.raises(AssertionError):
-                worker.check(wrong, [(want, 1.0)])
+        for name in SUITES:
+            suite = importlib.import_module(f"suites.{name}")
+            for index, case in enumerate(suite.CASES):
+                yield pytest.param(name, index, id=f"{name}-{case.name.replace(' ', '-')}")
     finally:
-        sys.path.remove(folder)
+        sys.path.remove(str(BENCH))
+
+
+@pytest.mark.parametrize("name, index", cases())
+def test_row_is_right(bench, name, index):
+    """What would be timed is right, on small shapes; the peers are checked by the benchmark itself."""
+    suite, check = bench(f"suites.{name}"), bench("worker").check
+    case = suite.CASES[index]
+    params = getattr(suite, "tiny", dict)(case.params)
+    inputs = suite.inputs(params, case.rng())
+    enabled = fastnn.is_grad_enabled()
+    fastnn.manual_seed(0)
+    try:
+        for lib in [lib for lib in suite.BUILDERS if lib.split("-")[0] == "fastnn" and lib not in case.skip]:
+            run = suite.BUILDERS[lib](params, inputs, 1)
+            if run is None:
+                continue
+            first = run()
+            result = run.result() if hasattr(run, "result") else first
+            assert check(result, suite.reference(params, inputs, lib)) <= 1
+            run()
+    finally:
+        fastnn.set_grad_enabled(enabled)
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_suite_is_complete(bench, name):
+    suite = bench(f"suites.{name}")
+    names = [case.name for case in suite.CASES]
+    assert suite.TITLE and len(set(names)) == len(names)
+    assert {lib.removesuffix("-keep") for lib in suite.LIBS} <= set(suite.BUILDERS)
+    assert getattr(suite, "SUBJECT", "fastnn") in suite.LIBS
+
+
+def test_limits(bench):
+    """Arithmetic or memory, whichever takes longer; nominal operations are no limit; bf16 has a roof of its own."""
+    roofs, case = bench("roofs"), bench("case")
+    peaks = PEAKS + [{**PEAKS[0], "where": "avx512", "best": 200.0}, {**PEAKS[0], "kind": "bf16 dot", "best": 400.0}]
+    caches = {"L1": 32 << 10}
+    product = case.Case("product", flops=1e9, nbytes=1000)
+    assert roofs.Roofs(peaks, caches).limits(product, 1) == {"f32": (1 / 200, "fma"), "bf16": (1 / 400, "bf16 dot")}
+    assert roofs.Roofs(peaks, caches, "avx2").limits(product, 1)["f32"] == (1 / 100, "fma")
+    copied = case.Case("copied", flops=1e9, nbytes=2000, nominal=True)
+    assert roofs.Roofs(peaks, caches).limits(copied, 1)["f32"] == (2000 / 200e9, "L1")
+    assert roofs.Roofs([], caches).limits(product, 1) == {}
+
+
+def test_ratio_is_to_peers_of_the_same_precision(bench):
+    report, case = bench("report"), bench("case")
+    times = {"fastnn": 4.0, "numpy": 8.0, "torch-keep": 6.0, "torch-bf16": 2.0, "fastnn-bf16": 1.0, "jax": None}
+    results = {lib: {"us": us} if us else {"failed": "no"} for lib, us in times.items()}
+    row = report.Row("gemm", case.Case("64^3"), 1, results, {})
+    assert (row.best_peer(), row.ratio()) == ("torch-keep", 1.5)
+    row = report.Row("gemm_bf16", case.Case("64^3"), 1, results, {})
+    assert (row.best_peer(), row.ratio()) == ("torch-bf16", 2.0)
+    again = report.Row.from_dict(json.loads(json.dumps(row.as_dict())))
+    assert again.as_dict() == row.as_dict()
+
+
+def test_wrong_result_is_not_timed(bench):
+    """A result outside its bound, or of the wrong shape, or NaN is refused."""
+    check = bench("worker").check
+    want = np.arange(6.0).reshape(2, 3)
+    assert check(fastnn.from_numpy(want + 0.5), [(want, 1.0)]) == 0.5
+    for wrong in (want + 2, want.T, np.where(want == 3, np.nan, want)):
+        with pytest.raises(AssertionError):
+            check(wrong, [(want, 1.0)])
 
 
 def test_measure_peaks():

@@ -35,6 +35,10 @@ CASES = [_case(f"{n}^3", n, n, n) for n in (64, 128, 256, 512, 1024, 2048)] + [
 ]
 
 
+def tiny(p):
+    return {**p, **{k: min(p[k], 24) for k in "mnk"}}
+
+
 def inputs(p, rng):
     a = rng.standard_normal((p["k"], p["m"]) if p["ta"] else (p["m"], p["k"]), dtype=np.float32)
     b = rng.standard_normal((p["n"], p["k"]) if p["tb"] else (p["k"], p["n"]), dtype=np.float32)

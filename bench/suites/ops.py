@@ -1,227 +1,242 @@
-"""Operations bound by memory: activations, sums, softmax, cross-entropy. Each tensor of a call counts once."""
+"""Operations bound by memory: pooling, softmax, losses, norms, embedding, activations, sums, dropout.
+
+Each tensor of a call counts once: what is read, what is written, in the backward pass again what is needed there. Images
+are ``[N, H, W, C]`` here; peers get them in the layout they are faster in.
+"""
 
 import numpy as np
-from case import Case, sum_bound
+from builders import ops_fastnn, ops_jax, ops_numpy, ops_onnxruntime, ops_torch
+from case import Case, small, sum_bound
 
 TITLE = "Memory-bound operations, float32"
-LIBS = ["fastnn", "numpy", "torch", "torch-out", "torch-compile", "jax", "onnxruntime"]
+LIBS = ["fastnn", "numpy", "torch", "torch-out", "torch-keep", "torch-compile", "jax", "jax-keep", "onnxruntime"]
+BUILDERS = {
+    "fastnn": ops_fastnn.build,
+    "numpy": ops_numpy.build,
+    "torch": ops_torch.build,
+    "torch-out": ops_torch.build_out,
+    "torch-compile": ops_torch.build_compiled,
+    "jax": ops_jax.build,
+    "onnxruntime": ops_onnxruntime.build,
+}
+tiny = small
 
-N16 = 1 << 24
+N16, N4, N1 = 1 << 24, 1 << 22, 1 << 20
 UNARY = ("relu", "gelu", "tanh", "sigmoid", "exp")
 ROWS = ((64, 10), (4096, 1000), (512, 32000))
+# name, operation, shape, window, stride, padding
+POOLS = (
+    ("maxpool2x2 32x64x56x56", "max_pool", (32, 56, 56, 64), 2, 2, 0),
+    ("maxpool3x3s2 8x64x112x112", "max_pool", (8, 112, 112, 64), 3, 2, 1),
+    ("avgpool2x2 32x64x56x56", "avg_pool", (32, 56, 56, 64), 2, 2, 0),
+    ("avgpool3x3s2 8x64x112x112", "avg_pool", (8, 112, 112, 64), 3, 2, 1),
+    ("globalavg 32x512x7x7", "avg_pool", (32, 7, 7, 512), 7, 7, 0),
+)
+#: Nominal operations an element, (forward, backward), exp, tanh and erf counting as one: they place a row in the
+#: roofline picture and decide no percentage.
+ARITHMETIC = {
+    "relu": (1, 1), "exp": (1, 1), "tanh": (1, 3), "sigmoid": (4, 3), "gelu": (9, 14), "gelu_erf": (5, 9),
+    "sum": (1, 1), "add": (1, 0), "softmax": (5, 4), "cross_entropy": (5, 3), "layer_norm": (8, 9),
+    "batch_norm": (7, 9), "dropout": (2, 1), "embedding": (0, 1),
+}  # fmt: skip
 
 
-def _case(name, op, shape, passes, traffic="copy"):
-    return Case(name, {"op": op, "shape": shape}, nbytes=4.0 * passes * float(np.prod(shape)), traffic=traffic)
+def _case(name, op, shape, forward, backward=None, size=None, traffic="copy", arithmetic=None, **more):
+    """`forward` and `backward` count the tensors of `size` elements that cross memory; both: forward + backward."""
+    size = float(np.prod(shape)) if size is None else size
+    passes = forward + (backward or 0)
+    counts = arithmetic or ARITHMETIC[op]
+    flops = size * (counts[0] + (counts[1] if backward else 0))
+    params = {"op": op, "shape": shape, "backward": backward is not None, **more}
+    if backward is not None:
+        name += " fwd+bwd"
+    return Case(name, params, flops, nbytes=4.0 * passes * size, traffic=traffic, nominal=True)
+
+
+def _pool(name, op, shape, k, s, pad, backward=None):
+    out = np.prod(_pooled(shape, k, s, pad))
+    share = out / np.prod(shape)
+    window = (k * k * share, k * k * share)
+    return _case(name, op, shape, 1 + share, backward and 1 + share, arithmetic=window, k=k, s=s, pad=pad)
+
+
+def _pooled(shape, k, s, pad):
+    n, h, w, c = shape
+    return n, (h + 2 * pad - k) // s + 1, (w + 2 * pad - k) // s + 1, c
+
+
+def _both(*arguments, backward, **more):
+    return [_case(*arguments, **more), _case(*arguments, backward, **more)]
+
+
+def _embedding(backward=None):
+    vocabulary, width, count = 50000, 256, 16384  # the gradient is dense: as large as the table
+    name = f"embedding {vocabulary}x{width}, {count} ids"
+    return _case(name, "embedding", (vocabulary, width, count), 2, backward, size=float(width * count))
 
 
 CASES = (
-    [_case(f"{op} 16M", op, (N16,), 2) for op in UNARY]
-    + [_case("sum 16M", "sum", (N16,), 1, "read"), _case("add 1M", "add", (1 << 20,), 3)]
-    + [_case(f"softmax {m}x{n}", "softmax", (m, n), 2) for m, n in ROWS]
-    + [_case(f"cross-entropy {m}x{n} fwd+bwd", "cross_entropy", (m, n), 2) for m, n in ROWS]
+    [case for pool in POOLS for case in (_pool(*pool), _pool(*pool, backward=True))]
+    + [case for m, n in ROWS for case in _both(f"softmax {m}x{n}", "softmax", (m, n), 2, backward=3)]
+    + [_case(f"log_softmax+nll {m}x{n}", "cross_entropy", (m, n), 1, 1) for m, n in ROWS]
+    + _both("layernorm 4096x768", "layer_norm", (4096, 768), 2, backward=3)
+    + _both("batchnorm train 32x64x56x56", "batch_norm", (32, 56, 56, 64), 2, backward=3)
+    + [_embedding(), _embedding(backward=50000 / 16384)]
+    + [case for op in UNARY for case in _both(f"{op} 16M", op, (N16,), 2, backward=3)]
+    + _both("gelu(erf) 1M", "gelu_erf", (N1,), 2, backward=3)
+    + [_case("add 1M", "add", (N1,), 3), _case("sum 16M", "sum", (N16,), 1, traffic="read")]
+    + _both("dropout 4M", "dropout", (N4,), 2, backward=2)
 )
 
 
 def inputs(p, rng):
-    x = {"x": rng.standard_normal(p["shape"], dtype=np.float32)}
-    if p["op"] == "add":
-        x["y"] = rng.standard_normal(p["shape"], dtype=np.float32)
-    if p["op"] == "cross_entropy":
-        x["target"] = rng.integers(0, p["shape"][1], p["shape"][0])
-    return x
+    """Arrays by name in the order of the operation's arguments; ``g`` is the gradient that comes back."""
+    op, shape = p["op"], p["shape"]
 
+    def normal(*shape):
+        return rng.standard_normal(shape, dtype=np.float32)
 
-def _softmax(x):
-    e = np.exp(x - x.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+    if op == "embedding":
+        v = {"weight": normal(*shape[:2]), "ids": rng.integers(0, shape[0], shape[2])}
+        out = (shape[2], shape[1])
+    else:
+        v = {"x": normal(*shape)}
+        out = _pooled(shape, p["k"], p["s"], p["pad"]) if op.endswith("pool") else shape
+    if op == "add":
+        v["y"] = normal(*shape)
+    if op == "cross_entropy":
+        v["target"] = rng.integers(0, shape[1], shape[0])
+    if op.endswith("norm"):
+        v |= {"weight": 1 + 0.1 * normal(shape[-1]), "bias": normal(shape[-1])}
+    if p["backward"] and op != "cross_entropy":
+        v["g"] = normal(*out)
+    return v
 
 
 def reference(p, v, lib):
-    x = v["x"].astype(np.float64)
-    ulp = 2.0**-23
+    d = {k: a.astype(np.float64) if a.dtype == np.float32 else a for k, a in v.items()}
+    if p["op"] in SPECIAL:
+        return SPECIAL[p["op"]](p, **d)
+    return _elementwise(p, **d)
+
+
+ULP = 2.0**-23
+
+
+def _elementwise(p, x, g=None):
+    from math import erf
+
     op = p["op"]
-    if op == "sum":
-        return [(x.sum(), sum_bound(x.size**0.5, np.abs(x).sum()))]  # summed in blocks, or the error would be n
-    if op == "add":
-        return [(x + v["y"], ulp * (np.abs(x) + np.abs(v["y"])))]
-    if op == "softmax":
-        y = _softmax(x)
-        return [(y, 64 * ulp * y + 1e-37)]
-    if op == "cross_entropy":
-        y = _softmax(x)
-        bound = (64 * ulp * y + ulp) / len(x)
-        y[np.arange(len(x)), v["target"]] -= 1
-        return [(y / len(x), bound)]
-    inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
-    y = {
-        "relu": lambda: np.maximum(x, 0),
-        "gelu": lambda: 0.5 * x * (1 + np.tanh(inner)),
-        "tanh": lambda: np.tanh(x),
-        "sigmoid": lambda: 1 / (1 + np.exp(-x)),
-        "exp": lambda: np.exp(x),
-    }[op]()
+    if op == "gelu":
+        c = np.sqrt(2 / np.pi)
+        t = np.tanh(c * (x + 0.044715 * x**3))
+        y, dy = 0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x)
+    elif op == "gelu_erf":
+        phi = 0.5 * (1 + np.vectorize(erf)(x / np.sqrt(2)))
+        y, dy = x * phi, phi + x * np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi)
+    else:
+        y = {
+            "relu": lambda: np.maximum(x, 0),
+            "tanh": lambda: np.tanh(x),
+            "sigmoid": lambda: 1 / (1 + np.exp(-x)),
+            "exp": lambda: np.exp(x),
+        }[op]()
+        dy = {"relu": x > 0, "tanh": 1 - y * y, "sigmoid": y * (1 - y), "exp": y}[op]
+    if p["backward"]:
+        return [(dy * g, 16 * ULP * np.abs(g) * (1 + np.abs(dy) + np.abs(x)) + 1e-30)]
     # GELU cancels on the left, where libraries differ: its error is measured against |x|.
-    return [(y, 16 * ulp * np.maximum(np.abs(y), np.abs(x)) + 1e-30)]
+    return [(y, 16 * ULP * np.maximum(np.abs(y), np.abs(x)) + 1e-30)]
 
 
-def _fastnn(p, v, threads):
-    import fastnn
-    import fastnn.nn.functional as F
-
-    op = p["op"]
-    fastnn.set_grad_enabled(op == "cross_entropy")
-    x = fastnn.from_numpy(v["x"])
-    if op == "cross_entropy":
-        x, target = x.requires_grad_(), fastnn.from_numpy(v["target"])
-        return _gradient(x, lambda: F.cross_entropy(x, target))
-    if op == "add":
-        y = fastnn.from_numpy(v["y"])
-        return lambda: x + y
-    return {
-        "relu": lambda: F.relu(x),
-        "gelu": lambda: F.gelu(x, approximate="tanh"),
-        "tanh": lambda: fastnn.tanh(x),
-        "sigmoid": lambda: fastnn.sigmoid(x),
-        "exp": lambda: fastnn.exp(x),
-        "sum": lambda: x.sum(),
-        "softmax": lambda: F.softmax(x, dim=1),
-    }[op]
+def _sum(p, x):
+    return [(x.sum(), sum_bound(x.size**0.5, np.abs(x).sum()))]  # summed in blocks, or the error would be n
 
 
-def _gradient(x, loss):
-    """Forward and backward; the gradient is made anew in every call."""
-
-    def run():
-        x.grad = None
-        loss().backward()
-
-    run.result = lambda: x.grad
-    return run
+def _add(p, x, y):
+    return [(x + y, ULP * (np.abs(x) + np.abs(y)) + 1e-30)]
 
 
-def _numpy(p, v, threads):
-    x, op = v["x"], p["op"]
-    out = np.empty_like(x)
-
-    def sigmoid():
-        np.negative(x, out=out)
-        np.exp(out, out=out)
-        np.add(out, 1, out=out)
-        return np.reciprocal(out, out=out)
-
-    return {
-        "relu": lambda: np.maximum(x, 0, out=out),
-        "tanh": lambda: np.tanh(x, out=out),
-        "sigmoid": sigmoid,
-        "exp": lambda: np.exp(x, out=out),
-        "sum": lambda: x.sum(),
-        "add": lambda: np.add(x, v["y"], out=out),
-        "softmax": lambda: _softmax(x),
-    }.get(op)
+def _softmax(p, x, g=None):
+    y = np.exp(x - x.max(1, keepdims=True))
+    y /= y.sum(1, keepdims=True)
+    if g is None:
+        return [(y, 64 * ULP * y + 1e-37)]
+    bound = 64 * ULP * y * (np.abs(g) + (y * np.abs(g)).sum(1, keepdims=True)) + 1e-37
+    return [(y * (g - (y * g).sum(1, keepdims=True)), bound)]
 
 
-def _torch_table(p, v):
-    import torch
-    import torch.nn.functional as F
-
-    functions = {
-        "relu": F.relu,
-        "gelu": lambda x: F.gelu(x, approximate="tanh"),
-        "tanh": torch.tanh,
-        "sigmoid": torch.sigmoid,
-        "exp": torch.exp,
-        "sum": torch.sum,
-        "add": torch.add,
-        "softmax": lambda x: torch.softmax(x, 1),
-        "cross_entropy": F.cross_entropy,
-    }
-    torch.set_grad_enabled(p["op"] == "cross_entropy")
-    arguments = [torch.from_numpy(v[k]) for k in ("x", "y", "target") if k in v]
-    return functions[p["op"]], arguments
+def _cross_entropy(p, x, target):
+    y = _softmax(p, x)[0][0]
+    bound = (64 * ULP * y + ULP) / len(x)
+    y[np.arange(len(x)), target] -= 1
+    return [(y / len(x), bound)]
 
 
-def _torch(p, v, threads, compiled=False):
-    import torch
-
-    function, arguments = _torch_table(p, v)
-    if compiled:
-        torch._dynamo.reset()
-        plain = function
-        function = torch.compile(lambda *a: plain(*a))
-    if p["op"] == "cross_entropy":
-        arguments[0].requires_grad_()
-        return _gradient(arguments[0], lambda: function(*arguments))
-    return lambda: function(*arguments)
-
-
-def _torch_out(p, v, threads):
-    """With out=: PyTorch allocates nothing."""
-    import torch
-
-    _, arguments = _torch_table(p, v)
-    x, out = arguments[0], torch.empty_like(arguments[0])
-    return {
-        "relu": lambda: torch.clamp_min(x, 0, out=out),
-        "gelu": lambda: torch._C._nn.gelu(x, approximate="tanh", out=out),
-        "tanh": lambda: torch.tanh(x, out=out),
-        "sigmoid": lambda: torch.sigmoid(x, out=out),
-        "exp": lambda: torch.exp(x, out=out),
-        "add": lambda: torch.add(x, arguments[-1], out=out),
-        "softmax": lambda: torch.softmax(x, 1, out=out),
-    }.get(p["op"])
+def _norm(p, x, weight, bias, g=None):
+    """Over the last axis (layer norm) or over all others (batch norm)."""
+    axes, rest = (-1, (0,)) if p["op"] == "layer_norm" else ((0, 1, 2), (0, 1, 2))
+    scale = 1 / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+    n = (x - x.mean(axes, keepdims=True)) * scale
+    if g is None:
+        return [(n * weight + bias, 32 * ULP * ((np.abs(n) + 1) * np.abs(weight) + np.abs(bias)))]
+    wg = weight * g
+    dx = scale * (wg - wg.mean(axes, keepdims=True) - n * (wg * n).mean(axes, keepdims=True))
+    spread = np.abs(wg) + np.abs(wg).mean(axes, keepdims=True)
+    spread += np.abs(n) * np.abs(wg * n).mean(axes, keepdims=True)
+    return [
+        (dx, 64 * ULP * scale * spread),
+        ((g * n).sum(rest), 64 * ULP * (np.abs(g) * (np.abs(n) + 1)).sum(rest)),
+        (g.sum(rest), 64 * ULP * np.abs(g).sum(rest)),
+    ]
 
 
-def _jax(p, v, threads):
-    import jax
-    import jax.numpy as jnp
-
-    def cross_entropy(x, target):
-        return -jnp.take_along_axis(jax.nn.log_softmax(x), target[:, None], 1).mean()
-
-    function = {
-        "relu": jax.nn.relu,
-        "gelu": jax.nn.gelu,
-        "tanh": jnp.tanh,
-        "sigmoid": jax.nn.sigmoid,
-        "exp": jnp.exp,
-        "sum": jnp.sum,
-        "add": jnp.add,
-        "softmax": lambda x: jax.nn.softmax(x, axis=1),
-        "cross_entropy": jax.grad(cross_entropy),
-    }[p["op"]]
-    arguments = [jnp.asarray(v[k]) for k in ("x", "y", "target") if k in v]
-    compiled = jax.jit(function)
-    return lambda: compiled(*arguments).block_until_ready()
+def _embedding_rows(p, weight, ids, g=None):
+    if g is None:
+        return [(weight[ids], 1e-30)]
+    dw, magnitude = np.zeros_like(weight), np.zeros_like(weight)
+    np.add.at(dw, ids, g)
+    np.add.at(magnitude, ids, np.abs(g))
+    return [(dw, sum_bound(32, magnitude))]
 
 
-def _onnxruntime(p, v, threads):
-    from libraries import onnx_session
-    from onnx import helper
-
-    kinds = {
-        "relu": ("Relu", {}),
-        "gelu": ("Gelu", {"approximate": "tanh"}),
-        "tanh": ("Tanh", {}),
-        "sigmoid": ("Sigmoid", {}),
-        "exp": ("Exp", {}),
-        "sum": ("ReduceSum", {"keepdims": 0}),
-        "add": ("Add", {}),
-        "softmax": ("Softmax", {"axis": 1}),
-    }
-    if p["op"] not in kinds:
-        return None
-    kind, attributes = kinds[p["op"]]
-    session = onnx_session([helper.make_node(kind, list(v), ["out"], **attributes)], v, {}, threads, 20)
-    return lambda: session.run(None, v)
+def _windows(p, x, fill):
+    """Every offset in the window: the slice of padded `x` it sees, by offset."""
+    k, s, pad = p["k"], p["s"], p["pad"]
+    _, oh, ow, _ = _pooled(x.shape, k, s, pad)
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=fill)
+    return x, [np.s_[:, i : i + s * oh : s, j : j + s * ow : s] for i in range(k) for j in range(k)]
 
 
-BUILDERS = {
-    "fastnn": _fastnn,
-    "numpy": _numpy,
-    "torch": _torch,
-    "torch-out": _torch_out,
-    "torch-compile": lambda p, v, threads: _torch(p, v, threads, compiled=True),
-    "jax": _jax,
-    "onnxruntime": _onnxruntime,
+def _pooling(p, x, g=None):
+    k, pad, largest = p["k"], p["pad"], p["op"] == "max_pool"
+    padded, slices = _windows(p, x, -np.inf if largest else 0.0)
+    y = np.maximum.reduce([padded[s] for s in slices]) if largest else sum(padded[s] for s in slices) / (k * k)
+    if g is None:
+        size = 0.0 if largest else sum(np.abs(padded[s]) for s in slices) / (k * k)
+        return [(y, sum_bound(k * k, size))]
+    dx, size = np.zeros_like(padded), np.zeros_like(padded)
+    for s in slices:
+        part = g * (padded[s] == y) if largest else g / (k * k)
+        dx[s] += part
+        size[s] += np.abs(part)
+    inside = np.s_[:, pad : pad + x.shape[1], pad : pad + x.shape[2]]
+    return [(dx[inside], sum_bound(k * k, size[inside]))]
+
+
+def _dropout(p, x, g=None):
+    """The summary of `builders.dropout_summary`: no wrong element, half of them kept."""
+    return [(np.array([0.0, 0.5]), np.array([1e-6, 3 / x.size**0.5]))]
+
+
+SPECIAL = {
+    "sum": _sum,
+    "add": _add,
+    "softmax": _softmax,
+    "cross_entropy": _cross_entropy,
+    "layer_norm": _norm,
+    "batch_norm": _norm,
+    "embedding": _embedding_rows,
+    "max_pool": _pooling,
+    "avg_pool": _pooling,
+    "dropout": _dropout,
 }
