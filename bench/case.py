@@ -4,7 +4,7 @@ A suite is a module of ``bench/suites`` with
 
 - ``TITLE`` and ``LIBS``, the libraries that run by default; ``SUBJECT``, which of them the ratio is for ("fastnn"),
 - ``CASES``, a list of `Case`,
-- ``inputs(params, rng)``, arrays by name; ``reference(params, inputs, lib)``, a list of (float64 result, allowed error),
+- ``inputs(params, rng)``, arrays by name; ``reference(params, inputs, lib)``, a list of (float64 result, error),
 - ``BUILDERS``, for each library a function of (params, inputs, threads) that returns the call to time, or None where
   the library has no such thing. What the call returns is checked, or what its attribute ``result`` does if it has one,
 - ``tiny(params)``, optional: the same case on small shapes, for tests.

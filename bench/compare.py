@@ -7,7 +7,7 @@ Every library runs in a process of its own, pinned to the first 1, 2, ... proces
 asked in turn, in rounds, to time the same case for a slice of the budget, so that drift of the machine hits all alike.
 A case's result is compared with float64 NumPy before it is timed. Times are medians over all rounds; the ratio is the
 time of the best peer of the same precision over fastnn's (above 1: fastnn is faster); % is of what this machine was
-measured to allow (arithmetic peak, or bandwidth of the level of memory the data fits in, whichever is the tighter limit).
+measured to allow: arithmetic, or bandwidth of the level of memory the data fits in, whichever is the tighter limit.
 A long run can be made in pieces (--only, --threads) and put together with --join.
 """
 

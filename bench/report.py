@@ -197,7 +197,7 @@ def markdown(result, table):
         f"# fastnn and its peers, {result['date'][:10]}\n\n"
         f"{heading(result['machine'], result['peaks'])}\n\n"
         f"{versions}, Python {result['machine']['python']}.\n\n"
-        "Times are medians; % is of the limit named in the row; ratio is the time of the best peer of the same precision\n"
-        "over that of fastnn, so above 1 fastnn is faster.\n"
+        "Times are medians; % is of the limit named in the row; ratio is the time of the best peer of the same\n"
+        "precision over that of fastnn, so above 1 fastnn is faster.\n"
         "Made by `python bench/compare.py`.\n\n" + tables(table, markdown=True)
     )

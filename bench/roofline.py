@@ -1,7 +1,8 @@
 """The roofline picture of a report: what each row reaches, below what the machine was measured to allow.
 
-Each row is a point at its arithmetic intensity (operations over bytes, every tensor counted once): fastnn filled, the best
-peer hollow, a line between them. The roofs are the best measured rates: multiply-add, and reading each level of memory.
+Each row is a point at its arithmetic intensity (operations over bytes, every tensor counted once): fastnn filled, the
+best peer hollow, a line between them. The roofs are the best rates measured of multiply-add and of each level of
+memory.
 """
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -75,8 +76,8 @@ def _points(rows):
 
 
 def _title(result):
-    machine = result["machine"]
-    return f"fastnn below the roofs of this machine: {machine['cpu']} (family {machine['family']} model {machine['model']})"
+    m = result["machine"]
+    return f"fastnn below the roofs of this machine: {m['cpu']} (family {m['family']} model {m['model']})"
 
 
 def _legend(figure, panel, suites):
@@ -108,7 +109,7 @@ def _roofs(panel, peaks, threads):
         x = np.array([left, fma / rate])
         style = {"linestyle": "--"} if "copy" in name else {}
         panel.plot(x, rate * x, color="black", linewidth=1.3 if name == "DRAM" else 0.7, zorder=1, **style)
-        # Names stand near the upper end, where the lines are free of points; L3's below its line, which is close to L2's.
+        # Names stand near the upper end, where no points are; L3's below its line, which is close to L2's.
         at, side = fma / rate / 1.25, "top" if name == "L3" else "bottom"
         a, b = panel.transData.transform([(at, rate * at), (2 * at, 2 * rate * at)])
         angle = np.degrees(np.arctan2(b[1] - a[1], b[0] - a[0]))
@@ -156,9 +157,7 @@ def _label(figure, panel, points, taken):
                 path_effects=halo,
             )
             box = text.get_window_extent(renderer)
-            inside = (
-                panel.bbox.x0 < box.x0 and box.x1 < panel.bbox.x1 and panel.bbox.y0 < box.y0 < box.y1 < panel.bbox.y1
-            )
+            inside = panel.bbox.contains(box.x0, box.y0) and panel.bbox.contains(box.x1, box.y1)
             if inside and not any(box.overlaps(b) for b in taken if b.bounds != own.bounds):
                 taken.append(box)
                 break

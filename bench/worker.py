@@ -53,7 +53,7 @@ class Worker:
         self.run = None
 
     def prepare(self, index, folder, tiny):
-        """Build the case, compare its result with float64, warm up. `folder` keeps the float64 result for the others."""
+        """Build the case, compare its result with float64, warm up. `folder` keeps that result for the others."""
         from case import Missing
         from libraries import plain
 

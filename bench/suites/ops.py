@@ -1,7 +1,7 @@
 """Operations bound by memory: pooling, softmax, losses, norms, embedding, activations, sums, dropout.
 
-Each tensor of a call counts once: what is read, what is written, in the backward pass again what is needed there. Images
-are ``[N, H, W, C]`` here; peers get them in the layout they are faster in.
+Each tensor of a call counts once: what is read, what is written, in the backward pass again what is needed there.
+Images are ``[N, H, W, C]`` here; peers get them in the layout they are faster in.
 """
 
 import numpy as np
