@@ -16,6 +16,7 @@ from .._C import (
     dropout,
     elu,
     gelu,
+    group_norm,
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -23,10 +24,13 @@ from .._C import (
     hinge_embedding_loss,
     hinge_loss,
     huber_loss,
+    instance_norm,
     kl_div,
     l1_loss,
+    layer_norm,
     leaky_relu,
     linear,
+    local_response_norm,
     log_softmax,
     logsigmoid,
     mish,
@@ -37,6 +41,7 @@ from .._C import (
     prelu,
     relu,
     relu6,
+    rms_norm,
     selu,
     sigmoid,
     silu,
@@ -52,11 +57,11 @@ from .._C import (
 
 __all__ = [
     "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cosine_similarity",
-    "cross_entropy", "dropout", "elu", "flatten", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
-    "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "leaky_relu", "linear", "log_softmax",
-    "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "prelu", "relu",
-    "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign",
-    "tanh", "tanhshrink", "threshold",
+    "cross_entropy", "dropout", "elu", "flatten", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "hinge_embedding_loss", "hinge_loss", "huber_loss", "instance_norm", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "local_response_norm", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss",
+    "normalize", "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu",
+    "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
 ]  # fmt: skip
 
 

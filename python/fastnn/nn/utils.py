@@ -1,14 +1,15 @@
-"""Gradient clipping and flat parameter vectors."""
+"""Gradient clipping, flat parameter vectors, batch normalisation folded into the layer in front."""
 
 from __future__ import annotations
 
+import copy
 import math
 
 from .. import _C
 from .._C import Tensor
 from ..autograd import no_grad
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "fold_batch_norm", "parameters_to_vector", "vector_to_parameters"]
 
 
 def _with_grad(parameters) -> list:
@@ -75,3 +76,53 @@ def vector_to_parameters(vector, parameters) -> None:
         for p in params:
             p.copy_(vector[start : start + p.numel()].reshape(tuple(p.shape)))
             start += p.numel()
+
+
+def fold_batch_norm(layer, norm):
+    """A copy of a linear or convolution layer that does the work of the batch normalisation behind it as well.
+
+    In evaluation mode batch normalisation is a scale and a shift per channel, and the output channel is the last axis
+    of every weight here: weight * s and (bias - running_mean) * s + norm.bias, s = norm.weight / sqrt(running_var +
+    eps), rounded once from float64.
+
+    Parameters
+    ----------
+    layer : Module
+        With ``weight`` [..., C] and ``bias`` [C] or None.
+    norm : BatchNorm1d, BatchNorm2d or BatchNorm3d
+        With running statistics of C channels.
+
+    Returns
+    -------
+    Module
+        Of the class of `layer`, in evaluation mode, with a bias. `layer` stays as it is.
+
+    Raises
+    ------
+    ValueError
+        When the channels differ, or `norm` keeps no running statistics.
+    """
+    from .parameter import Parameter
+
+    if norm.running_mean is None:
+        raise ValueError("fold_batch_norm: expected a normalisation with running statistics")
+    channels = norm.num_features
+    if layer.weight.shape[-1] != channels:
+        raise ValueError(
+            f"fold_batch_norm: expected a layer with {channels} output channels, got weight {list(layer.weight.shape)}"
+        )
+    with no_grad():
+        dtype = layer.weight.dtype
+        scale = (norm.running_var.double() + norm.eps).rsqrt()
+        if norm.weight is not None:
+            scale = scale * norm.weight.double()
+        shift = -norm.running_mean.double()
+        if layer.bias is not None:
+            shift = shift + layer.bias.double()
+        shift = shift * scale
+        if norm.bias is not None:
+            shift = shift + norm.bias.double()
+        folded = copy.deepcopy(layer).eval()
+        folded.weight = Parameter((layer.weight.double() * scale).to(dtype))
+        folded.bias = Parameter(shift.to(dtype))
+    return folded
