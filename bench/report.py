@@ -100,6 +100,7 @@ class Row:
             "nbytes": self.case.nbytes,
             "limit": self.limit,
             "limits": {k: {"us": s * 1e6, "limit": name} for k, (s, name) in self.limits.items()},
+            "subject": self.subject,
             "best_peer": self.best_peer(),
             "ratio": self.ratio(),
             "results": {lib: dict(r, percent=self.percent(lib)) for lib, r in self.results.items()},

@@ -28,8 +28,8 @@ def draw(result, path):
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(threads), sharey=True, squeeze=False)[0]
     ours = {t: [p for p in points if p["threads"] == t] for t in threads}
-    left = min(p["intensity"] for t in threads for p in ours[t]) / 1.6
-    right = max(p["intensity"] for t in threads for p in ours[t]) * 2
+    left = min([0.1, *(p["intensity"] for t in threads for p in ours[t])]) / 1.6
+    right = max([20, *(p["intensity"] for t in threads for p in ours[t])]) * 2
     bottom = min(min(p["fastnn"], p["peer"] or p["fastnn"]) for t in threads for p in ours[t]) / 2
     top = 2.2 * max(r["best"] for r in result["peaks"] if r["kind"] == "fma f32")
     for panel, t in zip(panels, threads):
@@ -43,7 +43,8 @@ def draw(result, path):
     panels[0].set_ylabel("GFLOP/s")
     figure.suptitle(_title(result), fontsize=11)
     _legend(figure, panels[0], suites)
-    figure.canvas.draw()  # fixes the layout, which the angles of the roofs and the places of the labels need
+    figure.canvas.draw()  # the angles of the roofs and the places of the labels need the final layout
+    figure.set_layout_engine("none")
     for panel, t in zip(panels, threads):
         taken = _roofs(panel, result["peaks"], t)
         for p in ours[t]:
@@ -58,7 +59,7 @@ def _points(rows):
     """Rows with a place in the picture: those with arithmetic, on the processor's own instruction set."""
     points = []
     for row in rows:
-        us = row["results"].get("fastnn", {}).get("us")
+        us = row["results"].get(row["subject"], {}).get("us")
         if not us or not row["flops"] or not row["nbytes"] or row["isa"] or row["suite"].endswith("_bf16"):
             continue
         peer = row["results"].get(row["best_peer"], {}).get("us")

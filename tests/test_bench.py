@@ -116,8 +116,10 @@ def test_row_is_right(bench, name, index):
             result = run.result() if hasattr(run, "result") else first
             assert check(result, suite.reference(params, inputs, lib)) <= 1
             run()
+            fastnn.set_matmul_precision("float32")
     finally:
         fastnn.set_grad_enabled(enabled)
+        fastnn.set_matmul_precision("float32")
 
 
 @pytest.mark.parametrize("name", SUITES)
