@@ -26,9 +26,7 @@ def _step(p):
         m = jax.tree.map(lambda m, g: m + 0.1 * (g - m), m, grads)
         s = jax.tree.map(lambda s, g: s + 0.001 * (g * g - s), s, grads)
         first, second = 1 - 0.9**t, 1 - 0.999**t
-        params = jax.tree.map(
-            lambda w, m, s: w - p["lr"] * (m / first) / (jnp.sqrt(s / second) + 1e-8), params, m, s
-        )
+        params = jax.tree.map(lambda w, m, s: w - p["lr"] * (m / first) / (jnp.sqrt(s / second) + 1e-8), params, m, s)
         return params, (m, s, t)
 
     update = sgd if p["optimizer"] == "sgd" else adam
