@@ -1,6 +1,7 @@
 """Calls that must fail: (code, exception, words of its message). The names are those of `names()`."""
 
 import numpy as np
+from malformed_vision import POOL
 
 import fastnn
 
@@ -26,6 +27,9 @@ def names():
         "huge": 2**62,
         "T": fastnn.tensor,
         "nan": float("nan"),
+        "p": fastnn.from_numpy(np.arange(32, dtype=f32).reshape(1, 4, 4, 2)),
+        "u": fastnn.from_numpy(np.ones((1, 2, 2, 2), f32)).requires_grad_(),
+        "k": fastnn.from_numpy(np.arange(8, dtype=i64).reshape(1, 2, 2, 2)),
     }
 
 
@@ -373,4 +377,4 @@ AUTOGRAD = [
     ("w = T([[0, 1, 1]]); z = r.gather(0, w); w.fill_(99); z.sum().backward()", (R, IE), "gather"),
 ]  # fmt: skip
 
-CALLS = [*CREATE, *VIEWS, *INDEX, *ARITHMETIC, *REDUCE, *MATMUL, *LOSSES, *AUTOGRAD]
+CALLS = [*CREATE, *VIEWS, *INDEX, *ARITHMETIC, *REDUCE, *MATMUL, *LOSSES, *AUTOGRAD, *POOL]
