@@ -1,11 +1,17 @@
 """Settings that tests may change are put back after each of them."""
 
+import signal
+
 import pytest
 
 import fastnn
 
 
 def pytest_configure(config):
+    # Shells start background jobs with Ctrl-C ignored, and processes inherit that: those that the tests start and
+    # interrupt would not notice.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "kernels: exercises kernels; the sanitizer build runs these")
     config.addinivalue_line("markers", "slow: takes seconds")
 
@@ -19,5 +25,6 @@ def _settings():
     if fastnn.get_num_threads() != before[1]:
         fastnn.set_num_threads(before[1])
     fastnn.set_rng_state(before[2])
+    fastnn.set_matmul_precision("float32")
     fastnn.set_grad_enabled(True)
     fastnn.autograd.set_detect_anomaly(False)

@@ -1,6 +1,7 @@
 """Turns the samples of a case into arrays, tensors and PyTorch tensors, runs them and compares."""
 
 import contextlib
+import os
 import zlib
 
 import numpy as np
@@ -217,3 +218,8 @@ def differ(got, want, bad):
     """The first differing element in words."""
     at = tuple(int(i) for i in np.argwhere(bad)[0]) if bad.ndim else ()
     return f"{int(bad.sum())} of {bad.size} elements differ, first at {at}: got {got[at]!r}, expected {want[at]!r}"
+
+
+def prompt():
+    """Seconds within which Ctrl-C must be noticed: half a second, more where other work has the processors."""
+    return 0.5 if os.getloadavg()[0] < os.cpu_count() else 3.0

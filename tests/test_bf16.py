@@ -12,9 +12,7 @@ pytestmark = pytest.mark.kernels
 
 @pytest.fixture
 def bf16():
-    fastnn.set_matmul_precision("bf16")
-    yield
-    fastnn.set_matmul_precision("float32")
+    fastnn.set_matmul_precision("bf16")  # conftest.py puts it back
 
 
 def rounded(x):

@@ -46,10 +46,14 @@ inline void add_rows(T* sums, const T* x, int64_t x_stride, const T* B, int64_t 
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) xs[r] = splat<Vec<T>>(x[r * x_stride]);
   int64_t j = 0;
+  const T* const next = B + R * b_row;
   for (; j + kLanes<T> <= n; j += kLanes<T>) {
     Vec<T> v = load(sums + j);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) v = fma(xs[r], load(B + r * b_row + j), v);
+    for (int r = 0; r < R; ++r) {
+      __builtin_prefetch(next + r * b_row + j, 0, 2);  // the R rows that follow
+      v = fma(xs[r], load(B + r * b_row + j), v);
+    }
     store(sums + j, v);
   }
   if (j == n) return;
