@@ -1,7 +1,9 @@
 """Weights to and from PyTorch's layouts: the one place that knows where the two differ.
 
 A ``state_dict`` has the same keys in both libraries; what differs is the order of dimensions. PyTorch keeps the output
-dimension first (``Linear.weight [out, in]``), this library last (``[in, out]``).
+dimension first (``Linear.weight [out, in]``), this library last (``[in, out]``). Kernels of convolutions move likewise:
+``[out, in, *kernel]`` there, ``[*kernel, in, out]`` here, and of transposed ones ``[in, out, *kernel]`` there,
+``[*kernel, in, out]`` here.
 """
 
 from __future__ import annotations
@@ -18,14 +20,29 @@ def _transposed(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array.T)
 
 
-# module class -> parameter name -> the change of layout, which is its own inverse
-LAYOUTS = {nn.Linear: {"weight": _transposed}}
+def _moved(source: tuple, target: tuple):
+    return lambda array: np.ascontiguousarray(np.moveaxis(array, source, target))
 
 
-def _changes(model: nn.Module) -> dict:
+_CONV = {"weight": (_moved((0, 1), (-1, -2)), _moved((-1, -2), (0, 1)))}
+_CONV_TRANSPOSED = {"weight": (_moved((0, 1), (-2, -1)), _moved((-2, -1), (0, 1)))}
+
+# module class -> parameter name -> the change of layout from PyTorch's, and back
+LAYOUTS = {
+    nn.Linear: {"weight": (_transposed, _transposed)},
+    nn.Conv1d: _CONV,
+    nn.Conv2d: _CONV,
+    nn.Conv3d: _CONV,
+    nn.ConvTranspose1d: _CONV_TRANSPOSED,
+    nn.ConvTranspose2d: _CONV_TRANSPOSED,
+    nn.ConvTranspose3d: _CONV_TRANSPOSED,
+}
+
+
+def _changes(model: nn.Module, back: bool) -> dict:
     """Dotted path of each parameter whose layout differs -> the change."""
     return {
-        f"{path}.{name}" if path else name: change
+        f"{path}.{name}" if path else name: change[back]
         for path, module in model._walk(remove_duplicate=False)
         for kind, names in LAYOUTS.items()
         if isinstance(module, kind)
@@ -33,8 +50,8 @@ def _changes(model: nn.Module) -> dict:
     }
 
 
-def _converted(model: nn.Module, state_dict) -> dict:
-    changes = _changes(model)
+def _converted(model: nn.Module, state_dict, back: bool) -> dict:
+    changes = _changes(model, back)
     arrays = {key: to_numpy(value) for key, value in state_dict.items()}
     return {key: changes[key](array) if key in changes else array for key, array in arrays.items()}
 
@@ -59,7 +76,7 @@ def from_torch(model: nn.Module, state_dict, strict: bool = True):
     KeyError, ValueError
         As ``load_state_dict``; the model is then unchanged.
     """
-    return model.load_state_dict(_converted(model, state_dict), strict)
+    return model.load_state_dict(_converted(model, state_dict, back=False), strict)
 
 
 def to_torch(model: nn.Module) -> dict:
@@ -67,7 +84,7 @@ def to_torch(model: nn.Module) -> dict:
 
     ``torch_model.load_state_dict({k: torch.from_numpy(v) for k, v in to_torch(model).items()})`` loads it.
     """
-    return {key: np.array(array) for key, array in _converted(model, model.state_dict()).items()}
+    return {key: np.array(array) for key, array in _converted(model, model.state_dict(), back=True).items()}
 
 
 def from_torch_tensor(tensor) -> _C.Tensor:

@@ -1,0 +1,18 @@
+// The convolutions of float; see conv_kernels.h for the contract, conv_engine.h for the loops, conv_tile.h for the
+// registers.
+#include "ops/conv/conv_depthwise.h"
+
+namespace fastnn {
+namespace FASTNN_ISA {
+
+void conv_forward_f32(const ConvArgs<float>& args, float* scratch) {
+  args.depthwise() ? depthwise_forward(args, scratch) : conv_forward(args, scratch);
+}
+
+void conv_weight_gradient_f32(const ConvArgs<float>& args, const float* dy, float* dw, float* db, float* scratch) {
+  args.depthwise() ? depthwise_weight_gradient(args, dy, dw, db, scratch)
+                   : conv_weight_gradient(args, dy, dw, db, scratch);
+}
+
+}  // namespace FASTNN_ISA
+}  // namespace fastnn

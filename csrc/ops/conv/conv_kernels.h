@@ -1,0 +1,77 @@
+#pragma once
+// The kernels of convolutions, as pointers, sizes and strides. All three kinds of passes are one sum over a window:
+//
+//   y[n][o][f] = act( bias[f] + sum_{t, c} x[n][o * stride + t * dilation - pad][c] * w[t][c][f] )
+//
+// with o, t triples (depth, height, width; axes that are not there have one element) and zeros outside of x. The
+// gradient of x is such sums too, one for each residue of the position modulo the stride: dy is the input, the taps run
+// backwards and c and f change places. All that is in the strides of w and y.
+
+#include "kernels/kernel.h"
+#include "ops/matmul/gemm.h"
+
+namespace fastnn {
+
+template <class T>
+struct ConvArgs {
+  int64_t N = 0, groups = 1;
+  int64_t C = 0, F = 0;  // channels of x and of y in each group
+  int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, taps[3] = {1, 1, 1};
+  int64_t stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, pad[3] = {0, 0, 0};  // pad may be negative (x is cropped)
+  const T* x = nullptr;                                                        // dense [N, in..., groups * C]
+  T* y = nullptr;  // channels contiguous; strides of the image and of the three axes
+  int64_t y_image = 0, y_at[3] = {0, 0, 0};
+  const T* w = nullptr;
+  int64_t w_tap[3] = {0, 0, 0}, w_c = 0, w_f = 0, w_group = 0;
+  const T* bias = nullptr;
+  Activation act = Activation::none;
+
+  // Always inline: a copy compiled for one instruction set must not be what the others call.
+  [[gnu::always_inline]] int64_t tap_count() const { return taps[0] * taps[1] * taps[2]; }
+  /// Terms of one sum (no channels: no terms, whatever the taps are).
+  [[gnu::always_inline]] int64_t K() const { return C == 0 ? 0 : C * tap_count(); }
+  [[gnu::always_inline]] int64_t image_pixels() const { return out[0] * out[1] * out[2]; }
+  [[gnu::always_inline]] int64_t pixels() const { return N * image_pixels(); }
+  [[gnu::always_inline]] int64_t in_pixels() const { return in[0] * in[1] * in[2]; }
+  [[gnu::always_inline]] bool depthwise() const { return C == 1 && F == 1 && groups > 1; }
+};
+
+/// Columns of packed weights and of partial gradients: whole vectors of the widest instruction set.
+template <class T>
+static int64_t conv_columns(const ConvArgs<T>& g) {
+  return g.depthwise() ? 1 : (g.F + 15) / 16 * 16;
+}
+
+/// Elements of working memory that conv_forward needs for its packed weights.
+template <class T>
+static int64_t conv_forward_scratch(const ConvArgs<T>& g) {
+  return g.groups * g.K() * conv_columns(g);
+}
+
+/// The sum over pixels in the gradient of w is cut into this many parts, each with a partial result of its own: by the
+/// shapes alone, more of them the smaller w is.
+template <class T>
+static int64_t conv_weight_parts(const ConvArgs<T>& g) {
+  const int64_t size = g.groups * g.K() * conv_columns(g), blocks = g.pixels() / 512;
+  int64_t parts = 1;
+  while (parts < 16 && parts * 2 <= blocks && parts * 2 * size <= (1 << 20)) parts *= 2;
+  return parts;
+}
+
+/// Elements of working memory of conv_weight_gradient: partial results of dw and of the bias gradient.
+template <class T>
+static int64_t conv_weight_scratch(const ConvArgs<T>& g) {
+  return conv_weight_parts(g) * g.groups * (g.K() + 1) * conv_columns(g);
+}
+
+/// y as above.
+FASTNN_KERNEL(conv_forward_f32, const ConvArgs<float>& args, float* scratch)
+FASTNN_KERNEL(conv_forward_f64, const ConvArgs<double>& args, double* scratch)
+/// dw[t][c][f] = sum over n, o of x[n][o * stride + t * dilation - pad][c] * dy[n][o][f], dw with the strides of w and
+/// dy dense [N, out..., groups * F]; db[f] = sum of dy where db is not null. y, w, bias and act are not used.
+FASTNN_KERNEL(conv_weight_gradient_f32, const ConvArgs<float>& args, const float* dy, float* dw, float* db,
+              float* scratch)
+FASTNN_KERNEL(conv_weight_gradient_f64, const ConvArgs<double>& args, const double* dy, double* dw, double* db,
+              double* scratch)
+
+}  // namespace fastnn
