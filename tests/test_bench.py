@@ -166,6 +166,18 @@ def test_wrong_result_is_not_timed(bench):
             check(wrong, [(want, 1.0)])
 
 
+def test_memory():
+    """A line for every network, and one for many steps."""
+    if not COMPARE.exists():
+        pytest.skip("runs in a source tree")
+    for arguments, count in (([], 2), (["--soak", "20"], 1)):
+        command = [sys.executable, str(BENCH / "memory.py"), "--libs", "fastnn,fastnn-captured", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        lines = done.stdout.splitlines()
+        assert done.returncode == 0 and len(lines) == 2 + 2 * count, done.stderr
+        assert all("fastnn" in line and "MB" in line for line in lines[2:])
+
+
 def test_measure_peaks():
     rows = fastnn._C.measure_peaks(0.05, [1])
     kinds = {row["kind"] for row in rows}

@@ -50,5 +50,13 @@ def build(p, v, threads, captured=False):
     return run
 
 
+def steps(p, v, lib):
+    """A step that takes any batch, and what makes a tensor of an array."""
+    import fastnn
+
+    step = _step(p, v)
+    return (fastnn.capture(step) if lib == "fastnn-captured" else step), fastnn.tensor
+
+
 def build_captured(p, v, threads):
     return build(p, v, threads, captured=True)

@@ -65,5 +65,5 @@ def build(p, v, threads):
             losses.append(float(loss))
         return np.array(losses)
 
-    run.result = result
+    run.result, run.step, run.state = result, step, state
     return run
