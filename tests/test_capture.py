@@ -48,7 +48,7 @@ def test_training_captured_and_eager_end_in_the_same_bits():
     assert ends[0] == ends[1]
 
 
-def test_replay_allocates_only_its_outputs():
+def test_replay_allocates_nothing():
     _, step = make_net(0)
     step = fastnn.capture(step)
     data = batches(10)
@@ -57,7 +57,7 @@ def test_replay_allocates_only_its_outputs():
     before = fastnn.memory_stats()["calls"]
     for x, y in data:
         step(x, y)
-    assert fastnn.memory_stats()["calls"] - before == len(data)  # the returned loss
+    assert fastnn.memory_stats()["calls"] == before
 
 
 def test_a_new_shape_records_another_program():

@@ -1,8 +1,11 @@
 // Where tensors meet the graph: leaves, views, in-place operations, hooks.
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <new>
 
 #include "autograd/node.h"
 #include "ops/elementwise/elementwise.h"
@@ -20,6 +23,12 @@ struct Window {
   int64_t offset;
 };
 Window window_of(const Tensor& x) { return {x.shape(), x.strides(), x.impl()->offset}; }
+
+void add_hook(Node& node, Node::SlotHook hook) {
+  std::lock_guard<std::mutex> lock(hooks_mutex());
+  node.hooks.push_back(std::move(hook));
+  node.hooked.store(true, std::memory_order_release);
+}
 
 // Zeros laid out like `base`, and the part of them that `view` sees.
 struct Layout {
@@ -129,7 +138,7 @@ Ref<Node> grad_fn(const Tensor& x) {
 
 Edge grad_edge(const Tensor& x) {
   if (Ref<Node> node = grad_fn(x)) return {node, x.impl()->grad_slot};
-  if (x.impl()->requires_grad && capturing()) detail::recorder->leaf(*x.impl());
+  if (capturing()) detail::recorder->leaf(*x.impl());
   if (x.impl()->requires_grad) return {Ref<Node>(autograd_meta(x).box.get()), 0};
   return {};
 }
@@ -191,6 +200,7 @@ void end_inplace(const Tensor& x, const Tensor& result) {
 Tensor get_grad(const Tensor& x) {
   const auto& meta = x.impl()->meta;
   if (!meta || !meta->box) return Tensor();
+  if (capturing()) detail::recorder->gradient(*meta->box, false);
   std::lock_guard<std::mutex> lock(meta->box->mutex);
   return meta->box->grad;
 }
@@ -201,6 +211,7 @@ void set_grad(const Tensor& x, const Tensor& grad) {
                          grad.dtype()));
   AutogradMeta& meta = autograd_meta(x);
   if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x.shape(), x.dtype()));
+  if (capturing()) detail::recorder->gradient(*meta.box, true);
   Tensor before;  // goes after the lock, see AccumulateGrad
   std::lock_guard<std::mutex> lock(meta.box->mutex);
   before = std::move(meta.box->grad);
@@ -221,6 +232,16 @@ void set_requires_grad(const Tensor& x, bool on) {
   x.impl()->requires_grad = on;
 }
 
+std::mutex& hooks_mutex() {
+  // A child forked while another thread holds it must not inherit a locked mutex.
+  static std::mutex* m = [] {
+    auto* made = new std::mutex;
+    pthread_atfork(nullptr, nullptr, [] { new (&hooks_mutex()) std::mutex; });
+    return made;
+  }();
+  return *m;
+}
+
 void retain_grad(const Tensor& x) {
   if (!x.requires_grad()) throw RuntimeError("retain_grad: the tensor does not require grad");
   const Ref<Node> node = grad_fn(x);
@@ -229,27 +250,31 @@ void retain_grad(const Tensor& x) {
   meta.retains_grad = true;
   if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x.shape(), x.dtype()));
   Ref<AccumulateGrad> box = meta.box;
-  node->hooks.push_back({x.impl()->grad_slot, next_hook_id++, [box](const Tensor& g) {
-                           std::vector<Tensor> dy{g};
-                           box->backward(dy);
-                           return Tensor();
-                         }});
+  add_hook(*node, {x.impl()->grad_slot, next_hook_id++, [box](const Tensor& g) {
+                     std::vector<Tensor> dy{g};
+                     box->backward(dy);
+                     return Tensor();
+                   }});
 }
 
 int64_t register_hook(const Tensor& x, Hook hook) {
   const Edge edge = x.defined() ? grad_edge(x) : Edge{};
   if (!edge.node) throw RuntimeError("register_hook: the tensor does not require grad");
   const int64_t id = next_hook_id++;
-  edge.node->hooks.push_back({edge.slot, id, std::move(hook)});
+  add_hook(*edge.node, {edge.slot, id, std::move(hook)});
   return id;
 }
 
 void remove_hook(const Tensor& x, int64_t id) {
   const Edge edge = grad_edge(x);
   if (!edge.node) return;
+  Hook removed;  // goes after the lock: it may own Python objects, whose end waits for the interpreter
+  std::lock_guard<std::mutex> lock(hooks_mutex());
   auto& hooks = edge.node->hooks;
-  hooks.erase(std::remove_if(hooks.begin(), hooks.end(), [id](const Node::SlotHook& h) { return h.id == id; }),
-              hooks.end());
+  const auto at = std::find_if(hooks.begin(), hooks.end(), [id](const Node::SlotHook& h) { return h.id == id; });
+  if (at == hooks.end()) return;
+  removed = std::move(at->call);
+  hooks.erase(at);
 }
 
 }  // namespace fastnn

@@ -1,6 +1,7 @@
 #pragma once
 // The gradient graph: a node per recorded operation, edges to the nodes that made its inputs.
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -32,7 +33,8 @@ struct Node : RefCounted<Node> {
     int64_t id;
     Hook call;
   };
-  std::vector<SlotHook> hooks;  // run on the gradient of an output before backward
+  std::vector<SlotHook> hooks;      // run on the gradient of an output before backward; under hooks_mutex()
+  std::atomic<bool> hooked{false};  // whether there ever were any: spares most nodes the lock
 
   virtual ~Node() = default;
   virtual std::string name() const = 0;
@@ -45,6 +47,9 @@ struct Node : RefCounted<Node> {
 
   bool wants(size_t edge) const { return edge < edges.size() && edges[edge].node; }
 };
+
+/// Hooks come and go while another thread's backward runs them.
+std::mutex& hooks_mutex();
 
 /// The end of the graph at a leaf. It holds the leaf's .grad, so that neither owns the other.
 struct AccumulateGrad : Node {

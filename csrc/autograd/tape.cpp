@@ -109,6 +109,13 @@ void check_gradient(const std::string& from, const Tensor& g, const OutputInfo& 
                            " for an input of shape ", expected.shape, " and dtype ", expected.dtype));
 }
 
+// A copy: the hooks may remove themselves, and other threads may add some meanwhile.
+std::vector<Node::SlotHook> hooks_of(const Node& node) {
+  if (!node.hooked.load(std::memory_order_acquire)) return {};
+  std::lock_guard<std::mutex> lock(hooks_mutex());
+  return node.hooks;
+}
+
 void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, bool retain_graph,
          std::vector<Target>* targets) {
   std::vector<Edge> edges;
@@ -164,11 +171,10 @@ void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, boo
     bool any = false;
     for (const Tensor& g : dy) any = any || g.defined();
     if (!any) continue;
-    for (size_t h = 0; h < node.hooks.size(); ++h) {
-      const uint32_t slot = node.hooks[h].slot;
+    for (const Node::SlotHook& h : hooks_of(node)) {
+      const uint32_t slot = h.slot;
       if (!dy[slot].defined()) continue;
-      const Hook call = node.hooks[h].call;  // a copy: the hook may remove itself
-      const Tensor changed = call(dy[slot]);
+      const Tensor changed = h.call(dy[slot]);
       if (!changed.defined()) continue;
       check_gradient("hook", changed, node.outputs[slot]);
       dy[slot] = changed;
@@ -201,6 +207,7 @@ void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, boo
 
 std::vector<Tensor> AccumulateGrad::backward(std::vector<Tensor>& dy) {
   const Tensor& g = dy[0];
+  if (capturing()) detail::recorder->gradient(*this, false);
   Tensor
       before;  // goes after the lock: freeing foreign memory may wait for the interpreter, which may wait for the lock
   std::lock_guard<std::mutex> lock(mutex);

@@ -42,6 +42,7 @@ PhiloxState get_rng_state() {
 }
 
 void set_rng_state(PhiloxState s) {
+  refuse_in_capture("manual_seed: the random state is set");
   std::lock_guard<std::mutex> lock(guard());
   state = s;
 }

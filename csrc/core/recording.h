@@ -10,9 +10,20 @@ namespace fastnn {
 
 struct Storage;
 struct TensorImpl;
+struct AccumulateGrad;
 
 struct CaptureError : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+/// The operands of an elementwise launch, the output first. in_step[k]: operand k is read where the output is written,
+/// element by element, so the output may take its place.
+struct ElementwiseOperands {
+  static constexpr int kMax = 6;
+  const void* data[kMax];
+  bool in_step[kMax];
+  int count = 0;
+  bool complete = false;
 };
 
 struct Recorder {
@@ -25,9 +36,14 @@ struct Recorder {
   virtual void hold(Storage& s) = 0;
   /// A leaf enters the graph: replays are valid while it keeps its memory.
   virtual void leaf(TensorImpl& t) = 0;
+  /// The gradient of a leaf is about to be read, or (`overwrites`) replaced whatever it was.
+  virtual void gradient(AccumulateGrad& box, bool overwrites) = 0;
   virtual RandomState next_random() = 0;
-  /// One launch, with its arguments.
-  virtual void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments) = 0;
+  /// One launch, with its arguments; `operands` (may be null) of an elementwise one.
+  virtual void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments,
+                        const ElementwiseOperands* operands) = 0;
+  /// Something that no replay can repeat was refused: the step is not recorded, whoever catches the error.
+  virtual void refused(const char* message) = 0;
 };
 
 namespace detail {

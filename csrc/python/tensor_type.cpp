@@ -8,6 +8,7 @@
 
 #include "ops/elementwise/elementwise.h"
 #include "ops/matmul/matmul.h"
+#include "ops/optim/optim.h"
 #include "ops/view/view.h"
 #include "python/indexing.h"
 
@@ -434,6 +435,8 @@ void set_python_error() {
     e.set_error();
   } catch (const CaptureError& e) {
     PyErr_SetString(capture_error(), e.what());
+  } catch (const NotFinite& e) {
+    PyErr_SetString(PyExc_FloatingPointError, e.what());
   } catch (const TypeError& e) {
     PyErr_SetString(PyExc_TypeError, e.what());
   } catch (const std::bad_alloc& e) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <numeric>
 
 namespace fastnn {
 
@@ -11,25 +10,85 @@ namespace detail {
 thread_local Recorder* recorder = nullptr;
 }
 
+std::string (*capture_location)() = nullptr;
+
+namespace {
+/// Notes the message, with the line of the user's that it is about, so that catching the error does not hide it.
+[[noreturn]] void refuse(Recorder& recorder, const std::string& what) {
+  const std::string message = capture_location ? str(what, " (", capture_location(), ")") : what;
+  recorder.refused(message.c_str());
+  throw CaptureError(message);
+}
+}  // namespace
+
 void refuse_in_capture(const char* what) {
-  if (capturing())
-    throw CaptureError(str(what,
-                           " inside a captured step: every replay would see the value of the recording. Return the "
-                           "tensor from the step, or pass the value as an argument."));
+  if (!capturing()) return;
+  refuse(*detail::recorder, str(what,
+                                " inside a captured step: every replay would see the value of the recording. Return "
+                                "the tensor from the step, or pass the value as an argument."));
 }
 
 namespace {
 
-constexpr int64_t kAlign = 64;
 std::atomic<uint32_t> next_token{1};
-
-int64_t rounded(int64_t bytes) { return bytes <= kAlign ? kAlign : (bytes + kAlign - 1) / kAlign * kAlign; }
 
 void drop_storage(void* owner) { static_cast<Storage*>(owner)->drop_ref(); }
 
+/// The strides of a tensor that is to kernels what x is, with small gaps for large ones: the same order of axes in
+/// memory and directions, steps of one element where x has them, gaps where x has some, repeated elements. The order of
+/// a reduction's sum, and so its bits, may depend on all that.
+Dims compact_strides(const Tensor& x) {
+  const int rank = static_cast<int>(x.dim());
+  Dims strides = x.shape();
+  int order[kMaxRank], used = 0;  // axes that move, the widest steps first
+  const auto length = [&](int axis) { return x.strides()[axis] < 0 ? -x.strides()[axis] : x.strides()[axis]; };
+  for (int axis = 0; axis < rank; ++axis) {
+    strides[axis] = x.shape()[axis] > 1 ? 0 : 1;
+    if (x.shape()[axis] <= 1 || x.strides()[axis] == 0) continue;
+    int at = used++;
+    for (; at > 0 && length(order[at - 1]) < length(axis); --at) order[at] = order[at - 1];
+    order[at] = axis;
+  }
+  int64_t step = 1, next = 1;  // of the axis at hand, and of x if it has no gap there
+  for (int i = used; i-- > 0;) {
+    const int axis = order[i];
+    if (length(axis) != next) step += i + 1 == used ? 1 : step / x.shape()[order[i + 1]];
+    strides[axis] = x.strides()[axis] < 0 ? -step : step;
+    step *= x.shape()[axis];
+    next = length(axis) * x.shape()[axis];
+  }
+  return strides;
+}
+
+Tensor make_slot(const Tensor& x) {
+  if (x.is_contiguous()) return empty(x.shape(), x.dtype());
+  const Dims strides = compact_strides(x);
+  int64_t low = 0, high = 0;
+  for (int axis = 0; axis < strides.size(); ++axis)
+    (strides[axis] < 0 ? low : high) += (x.shape()[axis] - 1) * strides[axis];
+  return alias(empty({high - low + 1}, x.dtype()), x.shape(), strides, -low);
+}
+
+/// x without the repetitions of axes of stride 0 in `like`.
+Tensor once(const Tensor& x, const Tensor& like) {
+  Dims shape = x.shape();
+  for (int axis = 0; axis < shape.size(); ++axis)
+    if (like.strides()[axis] == 0) shape[axis] = 1;
+  return alias(x, shape, x.strides(), x.impl()->offset);
+}
+
+const void* memory_of(const AccumulateGrad& box) {
+  return box.grad.defined() ? box.grad.impl()->storage.get() : nullptr;
+}
+
 }  // namespace
 
-Program::Program(std::vector<Tensor> slots) : slots_(std::move(slots)) {}
+Program::Program(const std::vector<Tensor>& examples, Copy copy) : copy_(copy) {
+  for (const Tensor& x : examples) {
+    slots_.push_back(make_slot(x));
+    if (x.requires_grad()) set_requires_grad(slots_.back(), true);
+  }
+}
 
 Program::~Program() { clear_recording(); }
 
@@ -40,44 +99,65 @@ void Program::clear_recording() {
   versions_.clear();
   randoms_.clear();
   leaves_.clear();
+  gradients_.clear();
   outputs_.clear();
 }
 
+bool Program::fits(size_t i, const Tensor& x) const {
+  const TensorImpl &to = *slots_[i].impl(), &from = *x.impl();
+  if (from.shape != to.shape || from.dtype != to.dtype || x.requires_grad() != to.requires_grad) return false;
+  return from.contiguous ? to.contiguous : from.strides == to.strides || compact_strides(x) == to.strides;
+}
+
 void Program::load(const std::vector<Tensor>& inputs) {
-  if (inputs.size() != slots_.size())
-    throw ValueError(str("capture: expected ", slots_.size(), " tensors, got ", inputs.size()));
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor &from = inputs[i], &to = slots_[i];
-    if (from.shape() != to.shape() || from.dtype() != to.dtype())
-      throw ValueError(str("capture: input ", i, " was recorded as ", to.dtype(), " ", to.shape(), ", got ",
-                           from.dtype(), " ", from.shape()));
     if (from.impl()->storage == to.impl()->storage && from.impl()->offset == to.impl()->offset) continue;
-    if (!from.is_contiguous()) throw ValueError(str("capture: input ", i, " must be row-major"));
-    std::memcpy(to.raw(), from.raw(), static_cast<size_t>(from.numel() * from.itemsize()));
+    if (to.is_contiguous() && from.is_contiguous())
+      std::memcpy(to.raw(), from.raw(), static_cast<size_t>(from.numel() * from.itemsize()));
+    else
+      copy_(once(to, to), once(from, to));
   }
 }
 
 void Program::begin() {
   if (capturing()) throw CaptureError("capture: a step cannot be captured inside another");
-  next_buffer_ = 0;
-  events_ = 0;
+  launches_ = 0;
+  refused_.clear();
+  traced_token_ = phase_ == Phase::record ? token_ : 0;
   token_ = next_token.fetch_add(1);
-  if (phase_ == Phase::trace) buffers_.clear();
+  if (phase_ == Phase::trace) {
+    plan_.clear();
+    traced_.clear();
+  }
   if (phase_ == Phase::record) {
-    plan();
-    for (Buffer& b : buffers_) b.live = false;
+    plan_.lay_out();
+    plan_.begin_run();
+    arena_ = Storage::make(plan_.bytes());
     unplanned_bytes_ = 0;
   }
+  next_buffer_ = 0;
   detail::recorder = this;
 }
 
 void Program::end(const std::vector<Tensor>& outputs) {
   detail::recorder = nullptr;
+  if (!refused_.empty()) throw CaptureError(refused_);
   if (phase_ == Phase::record) {
-    for (const Tensor& t : outputs) outputs_.push_back(t.detach());
+    if (launches_ != traced_.size() || !plan_.launch())
+      throw CaptureError(str("capture: the step did not do the same when it was run again (", traced_.size(),
+                             " kernels, then ", launches_, "), so no replay could be right"));
+    for (const Tensor& t : outputs) outputs_.push_back({t.detach(), {}});
     // What the step changed in place, every replay changes: graphs made outside must notice.
     const auto unchanged = [](const auto& v) { return v.first->version.load() == v.second; };
     versions_.erase(std::remove_if(versions_.begin(), versions_.end(), unchanged), versions_.end());
+    for (Gradient& g : gradients_) {
+      std::lock_guard<std::mutex> lock(g.box->mutex);
+      g.after = g.box->grad;
+    }
+    int64_t bytes = plan_.bytes();
+    for (const auto& h : held_) bytes += h->bytes;
+    long_ = calls_.size() > 100 || bytes > 65536;
   }
   if (phase_ != Phase::ready) phase_ = static_cast<Phase>(static_cast<int>(phase_) + 1);
 }
@@ -85,13 +165,40 @@ void Program::end(const std::vector<Tensor>& outputs) {
 void Program::cancel() {
   detail::recorder = nullptr;
   clear_recording();
+  traced_.clear();
   phase_ = Phase::warm_up;
 }
 
 bool Program::valid() const {
-  for (const auto& [leaf, storage] : leaves_)
-    if (leaf->storage != storage) return false;
+  for (const Leaf& l : leaves_)
+    if (l.tensor->storage != l.storage || l.tensor->requires_grad != l.requires_grad) return false;
+  for (const Gradient& g : gradients_) {
+    if (!g.read) continue;
+    std::lock_guard<std::mutex> lock(g.box->mutex);
+    if (memory_of(*g.box) != g.before.get()) return false;
+  }
   return true;
+}
+
+Tensor Program::copy_of(Output& output) {
+  const Tensor& t = output.recorded;
+  const int64_t bytes = t.numel() * t.itemsize();
+  // An earlier result that nobody holds any more gives its memory.
+  Ref<Storage>* place = nullptr;
+  for (Ref<Storage>& g : output.given)
+    if (g && g->ref_count() == 1) place = &g;
+  if (!place) {
+    place = !output.given[0] ? &output.given[0] : &output.given[1];
+    *place = Storage::make(bytes);
+  }
+  std::memcpy((*place)->data, t.raw(), static_cast<size_t>(bytes));
+  Ref<TensorImpl> impl(new TensorImpl);
+  impl->storage = *place;
+  impl->numel = t.numel();
+  impl->dtype = t.dtype();
+  impl->shape = t.shape();
+  impl->strides = t.strides();
+  return Tensor(std::move(impl));
 }
 
 std::vector<Tensor> Program::replay(const std::vector<Tensor>& inputs) {
@@ -100,100 +207,87 @@ std::vector<Tensor> Program::replay(const std::vector<Tensor>& inputs) {
   load(inputs);
   for (const auto& r : randoms_) *r = fastnn::next_random();
   for (const auto& v : versions_) v.first->version.fetch_add(1, std::memory_order_relaxed);
+  for (const Gradient& g : gradients_) {
+    Tensor before = g.after;  // goes after the lock: its end may wait for the interpreter
+    std::lock_guard<std::mutex> lock(g.box->mutex);
+    if (g.box->grad.impl() != before.impl()) std::swap(g.box->grad, before);
+  }
   for (const Call& c : calls_) c.run(c.arguments);
   std::vector<Tensor> out;
   out.reserve(outputs_.size());
-  for (const Tensor& t : outputs_) {
-    Tensor copy = empty(t.shape(), t.dtype());
-    std::memcpy(copy.raw(), t.raw(), static_cast<size_t>(t.numel() * t.itemsize()));
-    out.push_back(std::move(copy));
-  }
+  for (Output& o : outputs_) out.push_back(copy_of(o));
   return out;
-}
-
-// Greedy by size: the largest buffers first, each at the lowest offset where nothing that lives at the same time lies.
-void Program::plan() {
-  std::vector<size_t> order(buffers_.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return buffers_[a].bytes > buffers_[b].bytes; });
-  std::vector<size_t> placed;  // by offset
-  arena_bytes_ = 0;
-  for (const size_t i : order) {
-    Buffer& b = buffers_[i];
-    const int64_t size = rounded(b.bytes);
-    int64_t at = 0;
-    for (const size_t j : placed) {
-      const Buffer& o = buffers_[j];
-      if (o.died < b.born || o.born > b.died) continue;
-      if (o.offset - at >= size) break;
-      at = std::max(at, o.offset + rounded(o.bytes));
-    }
-    b.offset = at;
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), i,
-                                   [&](size_t a, size_t c) { return buffers_[a].offset < buffers_[c].offset; }),
-                  i);
-    arena_bytes_ = std::max(arena_bytes_, checked_add(at, size));
-  }
-  arena_ = Storage::make(arena_bytes_);
 }
 
 Ref<Storage> Program::make_storage(int64_t bytes) {
   const size_t index = next_buffer_++;
   detail::recorder = nullptr;  // what this function allocates is not part of the step
   Ref<Storage> s;
-  if (phase_ == Phase::record) {
-    // The step must ask for the same memory in the same order as when it was traced, and whatever shares its place must
-    // be gone; otherwise this buffer gets memory of its own, which the program keeps.
-    bool fits = index < buffers_.size() && buffers_[index].bytes == bytes;
-    if (fits) {
-      const Buffer& b = buffers_[index];
-      for (size_t j = 0; j < index && fits; ++j) {
-        const Buffer& o = buffers_[j];
-        fits = !o.live || o.offset >= b.offset + rounded(bytes) || b.offset >= o.offset + rounded(o.bytes);
-      }
-    }
-    if (fits) {
-      buffers_[index].live = true;
-      arena_->add_ref();
-      s = Storage::wrap(static_cast<char*>(arena_->data) + buffers_[index].offset, bytes, drop_storage, arena_.get(),
-                        true);
-      s->recorded_index = static_cast<uint32_t>(index);
-    } else {
-      s = Storage::make(bytes);
-      held_.push_back(s);
-      unplanned_bytes_ += bytes;
-      s->recorded_index = UINT32_MAX;
-    }
+  // The step must ask for the same memory in the same order as when it was traced, and whatever shares its place must
+  // be gone; otherwise this buffer gets memory of its own, which the program keeps.
+  const int64_t offset = phase_ == Phase::record ? plan_.take(index, bytes) : -1;
+  if (offset >= 0) {
+    arena_->add_ref();
+    s = Storage::wrap(static_cast<char*>(arena_->data) + offset, bytes, drop_storage, arena_.get(), true);
   } else {
     s = Storage::make(bytes);
-    if (phase_ == Phase::trace) buffers_.push_back({bytes, events_++, INT64_MAX, 0, false});
-    s->recorded_index = static_cast<uint32_t>(index);
+    if (phase_ == Phase::trace) plan_.born(s->data, bytes);
+    if (phase_ == Phase::record) {
+      held_.push_back(s);
+      unplanned_bytes_ += bytes;
+    }
   }
+  s->recorded_index = static_cast<uint32_t>(index);
   s->recorded_by = token_;
   detail::recorder = this;
   return s;
 }
 
 void Program::released(const Storage& s) {
-  if (s.recorded_by != token_ || s.recorded_index >= buffers_.size()) return;
-  if (phase_ == Phase::trace) buffers_[s.recorded_index].died = events_++;
-  if (phase_ == Phase::record) buffers_[s.recorded_index].live = false;
+  if (s.recorded_by != token_ || s.recorded_index >= plan_.size()) return;
+  if (phase_ == Phase::trace) plan_.died(s.recorded_index);
+  if (phase_ == Phase::record) plan_.released(s.recorded_index);
 }
 
 void Program::hold(Storage& s) {
   if (phase_ != Phase::record || s.recorded_by == token_) return;
   for (const auto& h : held_)
     if (h.get() == &s) return;
+  if (s.recorded_by == traced_token_ && s.recorded_by != 0) {
+    // State that every run makes anew: a replay would go on from that of the recording for ever.
+    bool gradient = false;
+    for (const Gradient& g : gradients_) gradient = gradient || g.before.get() == &s;
+    if (!gradient) {
+      refuse(*this, str("a tensor of ", s.bytes, " bytes that the run before made is used again: every replay would ",
+                        "see that one. Keep state in a tensor that the step changes in place (state.copy_(new))."));
+    }
+  }
   held_.push_back(Ref<Storage>(&s));
   versions_.emplace_back(held_.back(), s.version.load());
 }
 
 void Program::leaf(TensorImpl& t) {
+  if (phase_ != Phase::record || t.storage->recorded_by == token_) return;
+  for (const Leaf& l : leaves_)
+    if (l.tensor.get() == &t) return;
+  for (const Tensor& slot : slots_)
+    if (slot.impl() == &t) return;
+  leaves_.push_back({Ref<TensorImpl>(&t), t.storage, t.requires_grad});
+}
+
+void Program::gradient(AccumulateGrad& box, bool overwrites) {
+  for (const Tensor& slot : slots_) {
+    if (!slot.requires_grad() || autograd_meta(slot).box.get() != &box) continue;
+    refuse(*this,
+           "backward() into an argument of a captured step: its .grad would never be the caller's. Return "
+           "autograd.grad(...) instead.");
+  }
   if (phase_ != Phase::record) return;
-  for (const auto& l : leaves_)
-    if (l.first.get() == &t) return;
-  leaves_.emplace_back(Ref<TensorImpl>(&t), t.storage);
+  for (const Gradient& g : gradients_)
+    if (g.box.get() == &box) return;
+  std::lock_guard<std::mutex> lock(box.mutex);
+  gradients_.push_back({Ref<AccumulateGrad>(&box), !overwrites,
+                        box.grad.defined() && !overwrites ? box.grad.impl()->storage : Ref<Storage>(), Tensor()});
 }
 
 RandomState Program::next_random() {
@@ -202,21 +296,35 @@ RandomState Program::next_random() {
   return state;
 }
 
-void Program::launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments) {
-  if (phase_ == Phase::record)
-    calls_.push_back({name, run, destroy, arguments});
-  else
+void Program::launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments,
+                       const ElementwiseOperands* operands) {
+  if (phase_ != Phase::record) {
     destroy(arguments);
+    if (phase_ == Phase::trace) {
+      traced_.push_back(name);
+      plan_.launched(operands);
+    }
+    return;
+  }
+  calls_.push_back({name, run, destroy, arguments});
+  const size_t now = launches_++;
+  if (now < traced_.size() && std::strcmp(traced_[now], name) == 0 && plan_.launch()) return;
+  refused_ = str("capture: the step did not do the same when it was run again (kernel ", now, " was ",
+                 now < traced_.size() ? traced_[now] : "none", ", then ", name, "), so no replay could be right");
 }
 
 Program::Summary Program::summary() const {
   Summary s{};
   s.launches = static_cast<int64_t>(calls_.size());
-  s.arena_bytes = arena_bytes_;
+  s.arena_bytes = plan_.bytes();
   s.unplanned_bytes = unplanned_bytes_;
-  s.buffers = static_cast<int64_t>(buffers_.size());
+  s.requested_bytes = plan_.requested();
+  s.peak_bytes = plan_.peak();
+  s.buffers = static_cast<int64_t>(plan_.size());
+  s.in_place = plan_.in_place();
   s.random_draws = static_cast<int64_t>(randoms_.size());
-  for (const Buffer& b : buffers_) s.requested_bytes += b.bytes;
+  for (const Tensor& t : slots_) s.input_bytes += t.impl()->storage->bytes;
+  for (const Output& o : outputs_) s.output_bytes += o.recorded.numel() * o.recorded.itemsize();
   for (const Call& c : calls_) ++s.by_kernel[c.name];
   return s;
 }

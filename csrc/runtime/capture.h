@@ -9,37 +9,49 @@
 #include <string>
 #include <vector>
 
+#include "autograd/node.h"
 #include "core/recording.h"
 #include "core/tensor.h"
+#include "runtime/plan.h"
 
 namespace fastnn {
+
+/// Says "file:line" of the user's code for errors; set by the Python module.
+extern std::string (*capture_location)();
 
 class Program : public Recorder, public RefCounted<Program> {
  public:
   enum class Phase { warm_up, trace, record, ready };
+  using Copy = void (*)(const Tensor& to, const Tensor& from);
 
-  /// `slots`: the tensors that the step reads its arguments from, in every run.
-  explicit Program(std::vector<Tensor> slots);
+  /// `examples`: arguments of the step; its slots, from which the step reads its arguments in every run, lie like them.
+  /// `copy` copies between tensors of one shape and dtype.
+  Program(const std::vector<Tensor>& examples, Copy copy);
   ~Program() override;
   static void destroy(Program* p) { delete p; }
 
   Phase phase() const { return phase_; }
   const std::vector<Tensor>& slots() const { return slots_; }
-  /// Copies `inputs` into the slots (same shapes and dtypes, else ValueError).
+  /// Whether `x` can go into the i-th slot: shape, dtype, order in memory, gradient wanted.
+  bool fits(size_t i, const Tensor& x) const;
+  /// Copies `inputs` into the slots; they must fit.
   void load(const std::vector<Tensor>& inputs);
-  /// Around a run of the step as it is. `outputs`: what it returned, row-major; they must not be given away (clone
-  /// them).
+  /// Around a run of the step as it is. `outputs`: what it returned; they must not be given away (clone them).
   void begin();
   void end(const std::vector<Tensor>& outputs);
   /// After a run that failed: the program starts over.
   void cancel();
-  /// False when a leaf's memory was replaced (p.data = ...): the recorded addresses are no longer the model's.
+  /// False when a leaf's memory was replaced (p.data = ...) or its gradient is another than the step added to.
   bool valid() const;
-  /// load(inputs), all launches, and copies of the outputs.
+  /// load(inputs), all launches, and copies of the outputs. Takes no memory from the allocator while at most one
+  /// earlier result of each kind is still in use.
   std::vector<Tensor> replay(const std::vector<Tensor>& inputs);
+  /// Whether a replay is long enough to let other Python threads run meanwhile.
+  bool is_long() const { return long_; }
 
   struct Summary {
-    int64_t launches, arena_bytes, unplanned_bytes, requested_bytes, buffers, random_draws;
+    int64_t launches, arena_bytes, unplanned_bytes, requested_bytes, peak_bytes, buffers, in_place, random_draws;
+    int64_t input_bytes, output_bytes;
     std::map<std::string, int64_t> by_kernel;
   };
   Summary summary() const;
@@ -49,8 +61,11 @@ class Program : public Recorder, public RefCounted<Program> {
   void released(const Storage& s) override;
   void hold(Storage& s) override;
   void leaf(TensorImpl& t) override;
+  void gradient(AccumulateGrad& box, bool overwrites) override;
   RandomState next_random() override;
-  void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments) override;
+  void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments,
+                const ElementwiseOperands* operands) override;
+  void refused(const char* message) override { refused_ = message; }
 
  private:
   struct Call {
@@ -59,27 +74,44 @@ class Program : public Recorder, public RefCounted<Program> {
     void (*destroy)(void*);
     void* arguments;
   };
-  struct Buffer {
-    int64_t bytes;
-    int64_t born, died;  // in events of the traced run; died is INT64_MAX for what outlives it
-    int64_t offset;
-    bool live;  // while recording
+  struct Leaf {
+    Ref<TensorImpl> tensor;
+    Ref<Storage> storage;
+    bool requires_grad;
   };
-  void plan();
+  /// The gradient of a leaf: as it must be before a replay (unless the step replaces it anyway), and as it is after.
+  struct Gradient {
+    Ref<AccumulateGrad> box;
+    bool read;
+    Ref<Storage> before;
+    Tensor after;
+  };
+  /// An output in the arena, and the memory of the copies given away last: taken again once nobody holds it.
+  struct Output {
+    Tensor recorded;
+    Ref<Storage> given[2];
+  };
+  Tensor copy_of(Output& output);
   void clear_recording();
 
   Phase phase_ = Phase::warm_up;
-  std::vector<Tensor> slots_, outputs_;
-  std::vector<Buffer> buffers_;
+  Copy copy_;
+  bool long_ = false;
+  std::vector<Tensor> slots_;
+  std::vector<Output> outputs_;
+  Plan plan_;
   std::vector<Call> calls_;
+  std::vector<const char*> traced_;  // names of the traced launches: the recorded ones must be the same
+  size_t launches_ = 0, next_buffer_ = 0;
   std::vector<Ref<Storage>> held_;
   std::vector<std::pair<Ref<Storage>, uint32_t>> versions_;  // of held memory, as it was when the step first used it
   std::vector<std::shared_ptr<PhiloxState>> randoms_;
-  std::vector<std::pair<Ref<TensorImpl>, Ref<Storage>>> leaves_;
+  std::vector<Leaf> leaves_;
+  std::vector<Gradient> gradients_;
   Ref<Storage> arena_;
-  int64_t arena_bytes_ = 0, unplanned_bytes_ = 0, events_ = 0;
-  size_t next_buffer_ = 0;
-  uint32_t token_ = 0;
+  int64_t unplanned_bytes_ = 0;
+  uint32_t token_ = 0, traced_token_ = 0;
+  std::string refused_;
   std::mutex mutex_;
 };
 

@@ -1,60 +1,105 @@
 """Whole steps recorded once and replayed from C++: ``fastnn.capture``."""
 
 import functools
+import gc
 import os
+import random
+import re
+import sys
 import threading
 import traceback
 
 from fastnn import _C
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LOCATED = re.compile(r"\(\S[^()]*:\d+\)$")  # a message that ends with its line
 _active = {}  # thread -> the recording that modules and optimisers report to there
 
 
-class _Recording:
-    """One program with what must still hold for it to be replayed."""
+class _Recording(_C._Recording):
+    """One program, and the Python objects whose state must stay for it to be replayed (C++ borrows them)."""
 
-    def __init__(self, slots, rebuild):
-        self.program = _C._Program(slots)
-        self.slots = slots
-        self.rebuild = rebuild
-        self.modules = {}  # id -> (module, its training flag)
-        self.refresh = []  # run before every replay: optimisers hand over the learning rate
-        self.settings = []  # (function, its value while recording): momentum and the like
-        self.result = None
+    def __init__(self, args, kwargs):
+        tensors = []
+        self.forms = _flatten(args, tensors), _flatten(kwargs, tensors)
+        self.slots = _C._recording_init(self, *self.forms, tensors)
+        self.shapes = [tuple(t.shape) for t in tensors]
+        self.forget()
 
-    def holds(self):
-        return (
-            all(m.training is flag for m, flag in self.modules.values())
-            and all(read() == value for read, value in self.settings)
-            and self.program.valid()
-        )
+    def forget(self):
+        self.modules = {}  # id -> (module, its attributes before the step)
+        self.optimizers = {}
+        self.kept = []
+
+    def arguments(self):
+        slots = iter(self.slots)
+        return [_unflatten(form, slots) for form in self.forms]
+
+    def watch(self, values, free=(), only=None, tensors=()):
+        """Replays need this dict (or `only` some keys) to stay as it is, but for the values of the keys in `free`."""
+        entries = [(k,) if k in free else (k, v) for k, v in values.items() if only is None or k in only]
+        self.kept.append((values, entries))
+        _C._recording_watch(self, values, entries, list(tensors), only is None)
+
+    def watch_all(self):
+        for module, _ in self.modules.values():
+            tensors = [v for v in vars(module).values() if isinstance(v, _C.Tensor)]
+            self.watch(vars(module), tensors=tensors)
+        for optimizer in self.optimizers.values():
+            self.watch(vars(optimizer), only=("param_groups", "state"))
+            self.watch(optimizer.state)
+            for state in optimizer.state.values():
+                self.watch(state)
+            for group, rate in zip(optimizer.param_groups, optimizer._rates):
+                self.watch(group, free=("lr", "initial_lr"), tensors=group["params"])
+                _C._recording_rate(self, group, "lr", rate)
+
+    def changed(self):
+        """The attributes of modules that the step itself changed, which a replay does not."""
+        for module, before in self.modules.values():
+            after = _attributes(module)
+            for name in {*before, *after}:
+                if before.get(name) != after.get(name):
+                    yield f"{type(module).__name__}.{name}"
+
+
+def _attributes(module):
+    """What tells whether a module's attributes changed: identities, lengths, states of generators."""
+
+    def mark(value):
+        if isinstance(value, (list, dict, set)):
+            return len(value)
+        if isinstance(value, random.Random):
+            return value.getstate()
+        return repr(value.bit_generator.state) if hasattr(value, "bit_generator") else None
+
+    return {k: (id(v), mark(v)) for k, v in vars(module).items()}
 
 
 def note_module(module):
-    """Called by modules while a step is captured: replays are for the mode (training or not) that they ran in."""
+    """Called by modules while a step is captured: replays are for the mode and attributes that they ran with."""
+    recording = _active.get(threading.get_ident())
+    if recording is not None and id(module) not in recording.modules:
+        recording.modules[id(module)] = (module, _attributes(module))
+
+
+def note_optimizer(optimizer):
+    """Called by optimisers while a step is captured: their settings must stay; rates are written before each replay."""
     recording = _active.get(threading.get_ident())
     if recording is not None:
-        recording.modules[id(module)] = (module, module.training)
-
-
-def note_refresh(callback, settings):
-    """Called by optimisers while a step is captured: `callback` runs before every replay; `settings()` must stay."""
-    recording = _active.get(threading.get_ident())
-    if recording is not None and callback not in recording.refresh:
-        recording.refresh.append(callback)
-        recording.settings.append((settings, settings()))
+        recording.optimizers[id(optimizer)] = optimizer
 
 
 def _flatten(value, tensors):
-    """The structure of `value` as something hashable; its tensors go to the list."""
+    """The structure of `value`; its tensors go to the list. See csrc/python/pattern.h for the form."""
     if isinstance(value, _C.Tensor):
         tensors.append(value)
         return _C.Tensor
     if isinstance(value, (tuple, list)):
         return (type(value), *(_flatten(v, tensors) for v in value))
     if isinstance(value, dict):
-        return (dict, *((k, _flatten(v, tensors)) for k, v in value.items()))
+        return (type(value), *((k, _flatten(v, tensors)) for k, v in value.items()))
+    hash(value)
     return ("constant", value)
 
 
@@ -64,34 +109,54 @@ def _unflatten(structure, tensors):
     kind = structure[0]
     if kind == "constant":
         return structure[1]
-    if kind is dict:
+    if issubclass(kind, dict):
         return {k: _unflatten(v, tensors) for k, v in structure[1:]}
     items = [_unflatten(v, tensors) for v in structure[1:]]
     return kind(*items) if hasattr(kind, "_fields") else kind(items)
 
 
 def _line_of(error):
-    """file:line of the user's code that an error came through."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_PACKAGE)]
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown line"
+    """file:line of the user's code that an error came through, else of the call of the step."""
+    for frames in (traceback.extract_tb(error.__traceback__), traceback.extract_stack()):
+        lines = [f"{f.filename}:{f.lineno}" for f in frames if not f.filename.startswith(_PACKAGE)]
+        if lines:
+            return lines[-1]
+    return "unknown line"
 
 
-class capture:
+def _python_randomness():
+    """The state of Python's and NumPy's global generators, from which a replay would not draw."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is None:
+        return random.getstate()
+    name, keys, *rest = numpy_random.get_state()
+    return random.getstate(), name, keys.tobytes(), rest
+
+
+class capture(_C._Step):
     """Records a training or inference step and replays it from C++: one call a step, no allocation, the same bits.
 
     The first three calls for new argument shapes run `fn` as it is (the third records every kernel launch, with all
-    memory laid out in one arena); later calls copy the arguments into fixed places and run the list. New shapes,
-    dtypes, non-tensor arguments or a switch between ``train()`` and ``eval()`` record another program.
+    memory laid out in one arena); later calls copy the arguments into fixed places and run the list. Other shapes,
+    dtypes, orders in memory, arguments that are not tensors, attributes of modules (``train()``, ``eval()``), settings
+    of optimisers or replaced parameters record another program.
 
     What may change between replays is what lives in tensors: parameters, optimiser state, running statistics, and the
     learning rate, step count and random state that the library keeps for replays. Reading a value inside the step
-    (``.item()``, ``.numpy()``, ``if loss > 1``), shapes that depend on data and tensors made from NumPy data raise
-    `CaptureError` with file and line. Python code of the step (prints, counters) runs while recording only.
+    (``.item()``, ``.numpy()``, ``if loss > 1``, printing), shapes that depend on data, draws from Python's or NumPy's
+    generators, tensors made from NumPy data and state that is replaced instead of changed in place raise
+    `CaptureError` with file and line. Python code of the step (counters, hooks) runs while recording only.
+
+    Results are new tensors without history. ``p.grad`` after a replay is the gradient of that replay, until the next.
+    A captured step that is called inside another becomes part of it.
 
     Parameters
     ----------
     fn : callable
         Takes tensors (and hashable constants), also inside tuples, lists and dicts; returns the same kinds.
+    max_programs : int, default 16
+        How many programs are kept, each with its memory; the one not used for longest goes first. Give batches of ever
+        changing shapes a common shape (padding), or no program lives long enough to be replayed.
 
     Examples
     --------
@@ -104,72 +169,90 @@ class capture:
     ...     return loss
     """
 
-    def __init__(self, fn):
+    def __init__(self, fn, *, max_programs: int = 16):
         if not callable(fn):
             raise TypeError(f"capture: expected a callable, got {type(fn).__name__}")
+        if not isinstance(max_programs, int) or max_programs < 1:
+            raise ValueError(f"capture: max_programs must be at least 1, got {max_programs!r}")
         functools.update_wrapper(self, fn)
         self.fn = fn
-        self._recordings = {}
+        self.max_programs = max_programs
+        self.recorded = 0  # calls that were no replay
 
-    def __call__(self, *args, **kwargs):
-        tensors = []
-        structure = _flatten((args, kwargs), tensors)
-        key = (
-            structure,
-            tuple((t.shape, t.dtype.name, t.requires_grad) for t in tensors),
-            _C.is_grad_enabled(),
-            _C.isa(),
-            _C.get_matmul_precision(),
-        )
-        try:
-            candidates = self._recordings.setdefault(key, [])
-        except TypeError:
-            raise TypeError("capture: arguments that are not tensors must be hashable") from None
-        for recording in candidates:
-            if recording.holds():
+    def _record(self, args, kwargs):
+        """The call of a step whose program is not ready: C++ comes here when no recording fits."""
+        self.recorded += 1
+        for recording in self._recordings:
+            if not _C._recording_ready(recording) and _C._recording_matches(recording, args, kwargs):
                 break
         else:
-            candidates[:] = [r for r in candidates if r.program.valid()]
-            recording = _Recording([self._slot(t) for t in tensors], structure)
-            candidates.append(recording)
-        if recording.program.ready:
-            for refresh in recording.refresh:
-                refresh()
-            return _unflatten(recording.result, iter(recording.program.replay(tensors)))
+            try:
+                recording = _Recording(args, kwargs)
+            except TypeError as error:
+                if "unhashable" not in str(error):
+                    raise
+                raise TypeError("capture: arguments that are not tensors must be hashable") from None
+            self._recordings.insert(0, recording)
+            del self._recordings[self.max_programs :]
+        tensors = []
+        for value in (args, kwargs):
+            _flatten(value, tensors)
         return self._run(recording, tensors)
 
-    @staticmethod
-    def _slot(t):
-        slot = t.detach().clone()
-        return slot.requires_grad_() if t.requires_grad else slot
-
     def _run(self, recording, tensors):
-        recording.program.load([t.detach() for t in tensors])
-        args, kwargs = _unflatten(recording.rebuild, iter(recording.slots))
-        recording.modules, recording.refresh, recording.settings = {}, [], []
-        recording.program.begin()
-        _active[threading.get_ident()] = recording
+        recording.forget()
+        thread = threading.get_ident()
+        randomness = _python_randomness()
+        collecting = gc.isenabled()
+        gc.disable()  # memory must come and go with the step, not with the collector
+        _C._recording_begin(recording, [t.detach() for t in tensors])
+        _active[thread] = recording
+        outputs = None
         try:
-            outputs = []
-            recording.result = _flatten(self.fn(*args, **kwargs), outputs)
-            outputs = recording.program.end(outputs)
+            args, kwargs = recording.arguments()
+            found = []
+            form = _flatten(self.fn(*args, **kwargs), found)
+            outputs = found
+            if _python_randomness() != randomness:
+                raise _C.CaptureError(
+                    "a captured step drew from Python's or NumPy's generator: every replay would see that draw. "
+                    "Use fastnn's random functions, or pass the number as an argument."
+                )
+            self._check(recording)
+            outputs = _C._recording_end(recording, found, form)
         except BaseException as error:
-            recording.program.cancel()
-            if isinstance(error, _C.CaptureError):
-                raise _C.CaptureError(f"{error} ({_line_of(error)})") from None
-            raise
+            _C._recording_cancel(recording)
+            if not isinstance(error, _C.CaptureError):
+                raise
+            place = "" if _LOCATED.search(str(error)) else f" ({_line_of(error)})"
+            error = _C.CaptureError(f"{error}{place}")
+            if outputs is None:
+                raise error from None
+            return self._not_recorded(error, _unflatten(form, iter(outputs)))
         finally:
-            del _active[threading.get_ident()]
-        return _unflatten(recording.result, iter(outputs))
+            del _active[thread]
+            if collecting:
+                gc.enable()
+        recording.result = form
+        recording.watch_all()
+        return _unflatten(form, iter(outputs))
+
+    def _check(self, recording):
+        """More that a step must keep to be recorded; raises CaptureError."""
+
+    def _not_recorded(self, error, result):
+        """The step ran to its end, but cannot be recorded."""
+        raise error from None
 
     def summary(self):
-        """What was recorded: a dict per program with launches, kernels and bytes.
+        """What was recorded: a dict per program with launches, kernels and bytes, the one used last first.
 
-        ``arena_bytes`` is the memory of the plan, ``requested_bytes`` what all buffers together would take.
+        ``arena_bytes`` is the memory of the plan: all that the step needs beside parameters, optimiser state and its
+        arguments (``input_bytes``). ``peak_bytes`` is what would be alive at one time without it, ``requested_bytes``
+        what all buffers take together; ``in_place`` buffers took the place of an operand.
         """
         return [
-            {"shapes": [shape for shape, _, _ in key[1]], **r.program.summary()}
-            for key, recordings in self._recordings.items()
-            for r in recordings
-            if r.program.ready
+            {"shapes": recording.shapes, **_C._recording_summary(recording)}
+            for recording in self._recordings
+            if _C._recording_ready(recording)
         ]

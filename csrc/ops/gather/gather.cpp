@@ -259,6 +259,7 @@ Tensor take(const Tensor& x, const Tensor& given) {
 
 Tensor masked_select(const Tensor& x, const Tensor& mask) {
   if (mask.dtype() != DType::bool_) throw TypeError(str("masked_select: expected a bool mask, got ", mask.dtype()));
+  refuse_in_capture("masked_select: a shape depends on data");
   const Dims shape = broadcast_shapes("masked_select", x.shape(), mask.shape());
   const Tensor flat = reshape(expand(mask, shape), {-1});
   return index(reshape(expand(x, shape), {-1}), nonzero_indices(flat), {0}, "masked_select");

@@ -1,6 +1,7 @@
 #include "ops/optim/optim.h"
 
 #include <cmath>
+#include <memory>
 
 #include "autograd/node.h"
 #include "ops/elementwise/elementwise.h"
@@ -32,33 +33,28 @@ struct Dense {
   }
 };
 
-/// One parameter with its gradient and state, checked and row-major.
-struct Slot {
-  Dense param;
-  Tensor grad;
-  std::vector<Dense> states;
-  Tensor step;
+using Slots = std::shared_ptr<const std::vector<OptimSlot>>;
 
-  template <class T>
-  T* p() const {
-    return param.work.data<T>();
-  }
-  template <class T>
-  const T* g() const {
-    return grad.data<T>();
-  }
-  template <class T>
-  T* state(size_t i) const {
-    return states[i].original.defined() ? states[i].work.data<T>() : nullptr;
-  }
-  int64_t* count() const { return step.defined() ? step.data<int64_t>() : nullptr; }
-  int64_t n() const { return param.work.numel(); }
-};
+template <class Args>
+void run_slots(void (*kernel)(const OptimSlot*, int64_t, Args), Slots slots, Args args) {
+  kernel(slots->data(), static_cast<int64_t>(slots->size()), args);
+}
 
-/// Checks all, copies what is strided, and only then calls f(slot) for one parameter after the other.
-template <class F>
+// launch() for a list: a recorded call owns its list.
+template <class Args>
+void launch_slots(const Kernel<void(const OptimSlot*, int64_t, Args)>& kernel, const Slots& slots, const Args& args) {
+  if (slots->empty()) return;
+  const auto fn = kernel.by_isa[detail::isa_index];
+  run_slots<Args>(fn, slots, args);
+  if (capturing()) detail::record(kernel.name, &run_slots<Args>, fn, slots, args);
+}
+
+/// Checks all, copies what is strided, and only then runs the kernel: once for all parameters of a dtype.
+template <class Args>
 void update(const char* op, const TensorList& params, const TensorList& grads,
-            const std::vector<const TensorList*>& states, const TensorList& steps, const F& f) {
+            const std::vector<const TensorList*>& states, const TensorList& steps, const Args& args,
+            const Kernel<void(const OptimSlot*, int64_t, Args)>& f32,
+            const Kernel<void(const OptimSlot*, int64_t, Args)>& f64) {
   NoGrad guard;
   const auto length = [&](const TensorList& list, const char* what) {
     if (list.size() != params.size() && !list.empty())
@@ -78,22 +74,25 @@ void update(const char* op, const TensorList& params, const TensorList& grads,
     }
   }
   check_update(op, params, grads, by_param);
-  std::vector<Slot> slots;
-  slots.reserve(params.size());
+  std::vector<Dense> work;
+  TensorList dense_grads;
+  auto slots32 = std::make_shared<std::vector<OptimSlot>>(), slots64 = std::make_shared<std::vector<OptimSlot>>();
   for (size_t i = 0; i < params.size(); ++i) {
-    Slot s{Dense(params[i].detach()), contiguous(grads[i].detach()), {}, steps.empty() ? Tensor() : steps[i]};
-    for (const TensorList* list : states) s.states.push_back(list->empty() ? Dense() : Dense((*list)[i]));
-    slots.push_back(std::move(s));
+    work.emplace_back(params[i].detach());
+    dense_grads.push_back(contiguous(grads[i].detach()));
+    OptimSlot s{work.back().work.raw(), {}, nullptr, dense_grads.back().raw(), params[i].numel()};
+    for (size_t k = 0; k < states.size(); ++k) {
+      if (states[k]->empty()) continue;
+      work.emplace_back((*states[k])[i]);
+      s.state[k] = work.back().work.raw();
+    }
+    if (!steps.empty()) s.step = steps[i].data<int64_t>();
+    (params[i].dtype() == DType::float64 ? slots64 : slots32)->push_back(s);
   }
-  for (const Slot& s : slots) {
-    f(s);
-    s.param.finish();
-    for (const Dense& d : s.states)
-      if (d.original.defined()) d.finish();
-  }
+  launch_slots(f32, Slots(slots32), args);
+  launch_slots(f64, Slots(slots64), args);
+  for (const Dense& d : work) d.finish();
 }
-
-bool is_double(const Slot& s) { return s.param.work.dtype() == DType::float64; }
 
 int64_t chunks_of(const Tensor& x) {
   return x.numel() / FASTNN_GRAD_NORM_CHUNK + (x.numel() % FASTNN_GRAD_NORM_CHUNK != 0);
@@ -129,63 +128,29 @@ void check_update(const char* op, const TensorList& params, const TensorList& gr
 
 void sgd_step(const TensorList& params, const TensorList& grads, const TensorList& bufs, const TensorList& steps,
               const SgdArgs& args) {
-  update("sgd", params, grads, {&bufs}, steps, [&](const Slot& s) {
-    if (is_double(s)) {
-      launch(kernels::sgd_step_f64, s.p<double>(), s.state<double>(0), s.count(), s.g<double>(), s.n(), args);
-    } else {
-      launch(kernels::sgd_step_f32, s.p<float>(), s.state<float>(0), s.count(), s.g<float>(), s.n(), args);
-    }
-  });
+  update("sgd", params, grads, {&bufs}, steps, args, kernels::sgd_step_f32, kernels::sgd_step_f64);
 }
 
 void rmsprop_step(const TensorList& params, const TensorList& grads, const TensorList& squares, const TensorList& means,
                   const TensorList& bufs, const TensorList& steps, const RmspropArgs& args) {
-  update("rmsprop", params, grads, {&squares, &means, &bufs}, steps, [&](const Slot& s) {
-    if (is_double(s)) {
-      launch(kernels::rmsprop_step_f64, s.p<double>(), s.state<double>(0), s.state<double>(1), s.state<double>(2),
-             s.count(), s.g<double>(), s.n(), args);
-    } else {
-      launch(kernels::rmsprop_step_f32, s.p<float>(), s.state<float>(0), s.state<float>(1), s.state<float>(2),
-             s.count(), s.g<float>(), s.n(), args);
-    }
-  });
+  update("rmsprop", params, grads, {&squares, &means, &bufs}, steps, args, kernels::rmsprop_step_f32,
+         kernels::rmsprop_step_f64);
 }
 
 void adam_step(const TensorList& params, const TensorList& grads, const TensorList& ms, const TensorList& vs,
                const TensorList& vmaxs, const TensorList& steps, const AdamArgs& args) {
-  update("adam", params, grads, {&ms, &vs, &vmaxs}, steps, [&](const Slot& s) {
-    if (is_double(s)) {
-      launch(kernels::adam_step_f64, s.p<double>(), s.state<double>(0), s.state<double>(1), s.state<double>(2),
-             s.count(), s.g<double>(), s.n(), args);
-    } else {
-      launch(kernels::adam_step_f32, s.p<float>(), s.state<float>(0), s.state<float>(1), s.state<float>(2), s.count(),
-             s.g<float>(), s.n(), args);
-    }
-  });
+  update("adam", params, grads, {&ms, &vs, &vmaxs}, steps, args, kernels::adam_step_f32, kernels::adam_step_f64);
 }
 
 void adagrad_step(const TensorList& params, const TensorList& grads, const TensorList& sums, const TensorList& steps,
                   const AdagradArgs& args) {
-  update("adagrad", params, grads, {&sums}, steps, [&](const Slot& s) {
-    if (is_double(s)) {
-      launch(kernels::adagrad_step_f64, s.p<double>(), s.state<double>(0), s.count(), s.g<double>(), s.n(), args);
-    } else {
-      launch(kernels::adagrad_step_f32, s.p<float>(), s.state<float>(0), s.count(), s.g<float>(), s.n(), args);
-    }
-  });
+  update("adagrad", params, grads, {&sums}, steps, args, kernels::adagrad_step_f32, kernels::adagrad_step_f64);
 }
 
 void adadelta_step(const TensorList& params, const TensorList& grads, const TensorList& squares, const TensorList& accs,
                    const TensorList& steps, const AdadeltaArgs& args) {
-  update("adadelta", params, grads, {&squares, &accs}, steps, [&](const Slot& s) {
-    if (is_double(s)) {
-      launch(kernels::adadelta_step_f64, s.p<double>(), s.state<double>(0), s.state<double>(1), s.count(),
-             s.g<double>(), s.n(), args);
-    } else {
-      launch(kernels::adadelta_step_f32, s.p<float>(), s.state<float>(0), s.state<float>(1), s.count(), s.g<float>(),
-             s.n(), args);
-    }
-  });
+  update("adadelta", params, grads, {&squares, &accs}, steps, args, kernels::adadelta_step_f32,
+         kernels::adadelta_step_f64);
 }
 
 Tensor grad_norm(const TensorList& grads, double p) {
@@ -215,6 +180,54 @@ Tensor grad_norm(const TensorList& grads, double p) {
     launch(kernels::grad_norm_finish_f32, norm.data<float>(), partial.data<double>(), chunks, p);
   }
   return norm;
+}
+
+namespace {
+
+double number_at(const void* p, bool is_double) {
+  return is_double ? *static_cast<const double*>(p) : static_cast<double>(*static_cast<const float*>(p));
+}
+
+void check_loss(const void* p, bool is_double) {
+  const double x = number_at(p, is_double);
+  if (std::isfinite(x)) return;
+  throw NotFinite(str("the loss is ", x != x ? "nan" : x > 0 ? "inf" : "-inf"));
+}
+
+struct Values {
+  const void* data;
+  int64_t n;
+  bool is_double;
+};
+
+void check_gradients(std::shared_ptr<const std::vector<Values>> grads, const void* norm, bool is_double) {
+  if (std::isfinite(number_at(norm, is_double))) return;
+  for (size_t i = 0; i < grads->size(); ++i) {
+    const Values& g = (*grads)[i];
+    for (int64_t k = 0; k < g.n; ++k) {
+      const double x = g.is_double ? static_cast<const double*>(g.data)[k] : static_cast<const float*>(g.data)[k];
+      if (!std::isfinite(x)) throw NotFinite(str("gradient ", i, " is not finite"));
+    }
+  }
+}
+
+}  // namespace
+
+void require_finite_loss(const Tensor& loss) {
+  if (loss.numel() != 1 || !loss.is_floating())
+    throw ValueError(str("expected the loss as one floating number, got ", loss.dtype(), " ", loss.shape()));
+  launch_host(&check_loss, loss.raw(), loss.dtype() == DType::float64);
+}
+
+void require_finite_gradients(const TensorList& grads, const Tensor& norm) {
+  auto values = std::make_shared<std::vector<Values>>();
+  TensorList dense;  // alive until the check has run
+  for (const Tensor& g : grads) {
+    dense.push_back(contiguous(g.detach()));
+    values->push_back({dense.back().raw(), g.numel(), g.dtype() == DType::float64});
+  }
+  launch_host(&check_gradients, std::shared_ptr<const std::vector<Values>>(values), norm.raw(),
+              norm.dtype() == DType::float64);
 }
 
 void clip_by_norm(const TensorList& grads, const Tensor& norm, double max_norm) {

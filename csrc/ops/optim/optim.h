@@ -2,6 +2,7 @@
 // The optimisers' updates on lists of tensors. Everything is checked, and every copy that a strided tensor needs is
 // made, before the first element is written: a step happens whole or not at all. The formulas stand in optim_kernels.h.
 
+#include <stdexcept>
 #include <vector>
 
 #include "core/tensor.h"
@@ -33,6 +34,14 @@ void adadelta_step(const TensorList& params, const TensorList& grads, const Tens
 
 /// (sum over all elements of all gradients |g|^p)^(1/p), 0-d; p = inf gives the largest |g|.
 Tensor grad_norm(const TensorList& grads, double p);
+/// FloatingPointError in Python.
+struct NotFinite : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+/// Throws NotFinite unless the loss is a finite number: what follows in a step, also a recorded one, does not happen.
+void require_finite_loss(const Tensor& loss);
+/// The same for gradients with the given norm, which tells without a look at them unless it is infinite itself.
+void require_finite_gradients(const TensorList& grads, const Tensor& norm);
 /// g *= min(1, max_norm / (norm + 1e-6)) for every gradient.
 void clip_by_norm(const TensorList& grads, const Tensor& norm, double max_norm);
 

@@ -28,26 +28,45 @@ double power(double base, int64_t exponent) {
   return result;
 }
 
+/// f(slot, begin, end) over the elements of all parameters as if they lay behind each other: many small parameters are
+/// one task, a large one several. Each element is computed alone, so the cuts do not change its bits.
+template <class F>
+void each_range(const OptimSlot* slots, int64_t count, const F& f) {
+  int64_t all = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (slots[i].step != nullptr) ++*slots[i].step;
+    all += slots[i].n;
+  }
+  parallel_range(all, kGrain, [=, &f](int64_t begin, int64_t end) {
+    int64_t at = 0;
+    for (int64_t i = 0; i < count && at < end; at += slots[i++].n) {
+      const int64_t from = begin > at ? begin - at : 0, to = end - at < slots[i].n ? end - at : slots[i].n;
+      if (from < to) f(slots[i], from, to);
+    }
+  });
+}
+
 template <class T>
-void sgd(T* p, T* buf, int64_t* step, const T* g, int64_t n, const SgdArgs& a) {
-  const bool first = buf != nullptr && ++*step == 1;
+void sgd_range(const OptimSlot& s, int64_t begin, int64_t end, const SgdArgs& a) {
+  T* const p = static_cast<T*>(s.p);
+  T* const buf = static_cast<T*>(s.state[0]);
+  const T* const g = static_cast<const T*>(s.g);
+  const bool first = buf != nullptr && *s.step == 1;
   const T lr = T(*a.lr), mu = T(a.momentum), keep = T(1 - a.dampening), wd = T(a.weight_decay);
   const T sign = a.maximize ? T(-1) : T(1);
   const bool nesterov = a.nesterov;
-  parallel_range(n, kGrain, [=](int64_t begin, int64_t end) {
-    if (buf == nullptr) {
+  if (buf == nullptr) {
 #pragma GCC ivdep
-      for (int64_t i = begin; i < end; i++) p[i] -= lr * effective(g[i], p[i], sign, wd);
-      return;
-    }
+    for (int64_t i = begin; i < end; i++) p[i] -= lr * effective(g[i], p[i], sign, wd);
+    return;
+  }
 #pragma GCC ivdep
-    for (int64_t i = begin; i < end; i++) {
-      const T d = effective(g[i], p[i], sign, wd);
-      const T b = first ? d : mu * buf[i] + keep * d;
-      buf[i] = b;
-      p[i] -= lr * (nesterov ? d + mu * b : b);
-    }
-  });
+  for (int64_t i = begin; i < end; i++) {
+    const T d = effective(g[i], p[i], sign, wd);
+    const T b = first ? d : mu * buf[i] + keep * d;
+    buf[i] = b;
+    p[i] -= lr * (nesterov ? d + mu * b : b);
+  }
 }
 
 template <class T, bool centered, bool heavy>
@@ -77,14 +96,16 @@ void rmsprop_range(T* p, T* square, T* mean, T* buf, const T* g, int64_t begin, 
 }
 
 template <class T>
-void rmsprop(T* p, T* square, T* mean, T* buf, int64_t* step, const T* g, int64_t n, const RmspropArgs& a) {
-  ++*step;
-  parallel_range(n, kGrain, [=, &a](int64_t begin, int64_t end) {
-    if (mean != nullptr && buf != nullptr) rmsprop_range<T, true, true>(p, square, mean, buf, g, begin, end, a);
-    if (mean != nullptr && buf == nullptr) rmsprop_range<T, true, false>(p, square, mean, buf, g, begin, end, a);
-    if (mean == nullptr && buf != nullptr) rmsprop_range<T, false, true>(p, square, mean, buf, g, begin, end, a);
-    if (mean == nullptr && buf == nullptr) rmsprop_range<T, false, false>(p, square, mean, buf, g, begin, end, a);
-  });
+void rmsprop_slot(const OptimSlot& s, int64_t begin, int64_t end, const RmspropArgs& a) {
+  T* const p = static_cast<T*>(s.p);
+  T* const square = static_cast<T*>(s.state[0]);
+  T* const mean = static_cast<T*>(s.state[1]);
+  T* const buf = static_cast<T*>(s.state[2]);
+  const T* const g = static_cast<const T*>(s.g);
+  if (mean != nullptr && buf != nullptr) rmsprop_range<T, true, true>(p, square, mean, buf, g, begin, end, a);
+  if (mean != nullptr && buf == nullptr) rmsprop_range<T, true, false>(p, square, mean, buf, g, begin, end, a);
+  if (mean == nullptr && buf != nullptr) rmsprop_range<T, false, true>(p, square, mean, buf, g, begin, end, a);
+  if (mean == nullptr && buf == nullptr) rmsprop_range<T, false, false>(p, square, mean, buf, g, begin, end, a);
 }
 
 template <class T, bool amsgrad>
@@ -111,50 +132,53 @@ void adam_range(T* p, T* m, T* v, T* vmax, const T* g, int64_t begin, int64_t en
 }
 
 template <class T>
-void adam(T* p, T* m, T* v, T* vmax, int64_t* step, const T* g, int64_t n, const AdamArgs& a) {
-  const int64_t t = ++*step;
-  const double c1 = 1 - power(a.beta1, t), c2 = 1 - power(a.beta2, t);
-  parallel_range(n, kGrain, [=, &a](int64_t begin, int64_t end) {
-    if (vmax != nullptr) {
-      adam_range<T, true>(p, m, v, vmax, g, begin, end, a, c1, c2);
-    } else {
-      adam_range<T, false>(p, m, v, vmax, g, begin, end, a, c1, c2);
-    }
-  });
+void adam_slot(const OptimSlot& s, int64_t begin, int64_t end, const AdamArgs& a) {
+  T* const p = static_cast<T*>(s.p);
+  T* const m = static_cast<T*>(s.state[0]);
+  T* const v = static_cast<T*>(s.state[1]);
+  T* const vmax = static_cast<T*>(s.state[2]);
+  const T* const g = static_cast<const T*>(s.g);
+  const double c1 = 1 - power(a.beta1, *s.step), c2 = 1 - power(a.beta2, *s.step);
+  if (vmax != nullptr) {
+    adam_range<T, true>(p, m, v, vmax, g, begin, end, a, c1, c2);
+  } else {
+    adam_range<T, false>(p, m, v, vmax, g, begin, end, a, c1, c2);
+  }
 }
 
 template <class T>
-void adagrad(T* p, T* sum, int64_t* step, const T* g, int64_t n, const AdagradArgs& a) {
-  const int64_t t = ++*step;
-  const T lr = T(*a.lr / (1 + double(t - 1) * a.lr_decay)), eps = T(a.eps), wd = T(a.weight_decay);
+void adagrad_slot(const OptimSlot& slot, int64_t begin, int64_t end, const AdagradArgs& a) {
+  T* const p = static_cast<T*>(slot.p);
+  T* const sum = static_cast<T*>(slot.state[0]);
+  const T* const g = static_cast<const T*>(slot.g);
+  const T lr = T(*a.lr / (1 + double(*slot.step - 1) * a.lr_decay)), eps = T(a.eps), wd = T(a.weight_decay);
   const T sign = a.maximize ? T(-1) : T(1);
-  parallel_range(n, kGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
-    for (int64_t i = begin; i < end; i++) {
-      const T d = effective(g[i], p[i], sign, wd);
-      const T s = sum[i] + d * d;
-      sum[i] = s;
-      p[i] -= lr * d / (root(s) + eps);
-    }
-  });
+  for (int64_t i = begin; i < end; i++) {
+    const T d = effective(g[i], p[i], sign, wd);
+    const T s = sum[i] + d * d;
+    sum[i] = s;
+    p[i] -= lr * d / (root(s) + eps);
+  }
 }
 
 template <class T>
-void adadelta(T* p, T* square, T* acc, int64_t* step, const T* g, int64_t n, const AdadeltaArgs& a) {
-  ++*step;
+void adadelta_slot(const OptimSlot& slot, int64_t begin, int64_t end, const AdadeltaArgs& a) {
+  T* const p = static_cast<T*>(slot.p);
+  T* const square = static_cast<T*>(slot.state[0]);
+  T* const acc = static_cast<T*>(slot.state[1]);
+  const T* const g = static_cast<const T*>(slot.g);
   const T lr = T(*a.lr), rho = T(a.rho), rest = T(1 - a.rho), eps = T(a.eps), wd = T(a.weight_decay);
   const T sign = a.maximize ? T(-1) : T(1);
-  parallel_range(n, kGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
-    for (int64_t i = begin; i < end; i++) {
-      const T d = effective(g[i], p[i], sign, wd);
-      const T s = rho * square[i] + rest * d * d;
-      square[i] = s;
-      const T u = root(acc[i] + eps) / root(s + eps) * d;
-      acc[i] = rho * acc[i] + rest * u * u;
-      p[i] -= lr * u;
-    }
-  });
+  for (int64_t i = begin; i < end; i++) {
+    const T d = effective(g[i], p[i], sign, wd);
+    const T s = rho * square[i] + rest * d * d;
+    square[i] = s;
+    const T u = root(acc[i] + eps) / root(s + eps) * d;
+    acc[i] = rho * acc[i] + rest * u * u;
+    p[i] -= lr * u;
+  }
 }
 
 /// sum |x|^p of one chunk, or its maximum for p = inf; eight running sums, added as a fixed tree. NaN stays NaN.
@@ -211,40 +235,45 @@ void clip(T* g, const T* norm, int64_t n, double max_norm) {
 
 }  // namespace
 
-void sgd_step_f32(float* p, float* buf, int64_t* step, const float* g, int64_t n, SgdArgs args) {
-  sgd(p, buf, step, g, n, args);
+void sgd_step_f32(const OptimSlot* slots, int64_t count, SgdArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { sgd_range<float>(s, begin, end, args); });
 }
-void sgd_step_f64(double* p, double* buf, int64_t* step, const double* g, int64_t n, SgdArgs args) {
-  sgd(p, buf, step, g, n, args);
+void sgd_step_f64(const OptimSlot* slots, int64_t count, SgdArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { sgd_range<double>(s, begin, end, args); });
 }
-void rmsprop_step_f32(float* p, float* square, float* mean, float* buf, int64_t* step, const float* g, int64_t n,
-                      RmspropArgs args) {
-  rmsprop(p, square, mean, buf, step, g, n, args);
+void rmsprop_step_f32(const OptimSlot* slots, int64_t count, RmspropArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { rmsprop_slot<float>(s, begin, end, args); });
 }
-void rmsprop_step_f64(double* p, double* square, double* mean, double* buf, int64_t* step, const double* g, int64_t n,
-                      RmspropArgs args) {
-  rmsprop(p, square, mean, buf, step, g, n, args);
+void rmsprop_step_f64(const OptimSlot* slots, int64_t count, RmspropArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { rmsprop_slot<double>(s, begin, end, args); });
 }
-void adam_step_f32(float* p, float* m, float* v, float* vmax, int64_t* step, const float* g, int64_t n, AdamArgs args) {
-  adam(p, m, v, vmax, step, g, n, args);
+void adam_step_f32(const OptimSlot* slots, int64_t count, AdamArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { adam_slot<float>(s, begin, end, args); });
 }
-void adam_step_f64(double* p, double* m, double* v, double* vmax, int64_t* step, const double* g, int64_t n,
-                   AdamArgs args) {
-  adam(p, m, v, vmax, step, g, n, args);
+void adam_step_f64(const OptimSlot* slots, int64_t count, AdamArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { adam_slot<double>(s, begin, end, args); });
 }
-void adagrad_step_f32(float* p, float* sum, int64_t* step, const float* g, int64_t n, AdagradArgs args) {
-  adagrad(p, sum, step, g, n, args);
+void adagrad_step_f32(const OptimSlot* slots, int64_t count, AdagradArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { adagrad_slot<float>(s, begin, end, args); });
 }
-void adagrad_step_f64(double* p, double* sum, int64_t* step, const double* g, int64_t n, AdagradArgs args) {
-  adagrad(p, sum, step, g, n, args);
+void adagrad_step_f64(const OptimSlot* slots, int64_t count, AdagradArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { adagrad_slot<double>(s, begin, end, args); });
 }
-void adadelta_step_f32(float* p, float* square, float* acc, int64_t* step, const float* g, int64_t n,
-                       AdadeltaArgs args) {
-  adadelta(p, square, acc, step, g, n, args);
+void adadelta_step_f32(const OptimSlot* slots, int64_t count, AdadeltaArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { adadelta_slot<float>(s, begin, end, args); });
 }
-void adadelta_step_f64(double* p, double* square, double* acc, int64_t* step, const double* g, int64_t n,
-                       AdadeltaArgs args) {
-  adadelta(p, square, acc, step, g, n, args);
+void adadelta_step_f64(const OptimSlot* slots, int64_t count, AdadeltaArgs args) {
+  each_range(slots, count,
+             [&](const OptimSlot& s, int64_t begin, int64_t end) { adadelta_slot<double>(s, begin, end, args); });
 }
 void grad_norm_partial_f32(double* partial, const float* g, int64_t n, double p) { norm_partial(partial, g, n, p); }
 void grad_norm_partial_f64(double* partial, const double* g, int64_t n, double p) { norm_partial(partial, g, n, p); }

@@ -1,13 +1,15 @@
 #pragma once
-// The optimisers' updates as kernels: one pass over one parameter reads the gradient and the state and writes the state
-// and the parameter. p parameter, g gradient, n elements, t the number of updates including this one.
+// The optimisers' updates as kernels: one launch for all parameters, one pass over each that reads the gradient and the
+// state and writes the state and the parameter. p parameter, g gradient, n elements, t the number of updates including
+// this one.
 //
 //   SGD       g += wd p;  b = g (t = 1) or mu b + (1 - dampening) g;  p -= lr (nesterov ? g + mu b : b)
 //   RMSprop   s = alpha s + (1 - alpha) g^2;  r = sqrt(s - a^2 if centered) + eps;  p -= lr g / r, or by a momentum
-//   buffer Adam      m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t))
-//   + eps) AdamW     the same after p -= lr wd p, in place of g += wd p Adagrad   s += g^2;  p -= lr / (1 + (t - 1)
-//   decay) g / (sqrt(s) + eps) Adadelta  s = rho s + (1 - rho) g^2;  d = sqrt(a + eps) / sqrt(s + eps) g;  a = rho a +
-//   (1 - rho) d^2;  p -= lr d
+//             buffer
+//   Adam      m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+//   AdamW     the same after p -= lr wd p, in place of g += wd p
+//   Adagrad   s += g^2;  p -= lr / (1 + (t - 1) decay) g / (sqrt(s) + eps)
+//   Adadelta  s = rho s + (1 - rho) g^2;  d = sqrt(a + eps) / sqrt(s + eps) g;  a = rho a + (1 - rho) d^2;  p -= lr d
 //
 // Learning rate and count of updates live in tensors that the kernel reads (and advances), so that a recorded step can
 // be replayed with another rate.
@@ -17,6 +19,15 @@
 #include "kernels/kernel.h"
 
 namespace fastnn {
+
+/// One parameter: its elements, its state (null: the variant does not use it), its count of updates, its gradient.
+struct OptimSlot {
+  void* p;
+  void* state[3];
+  int64_t* step;
+  const void* g;
+  int64_t n;
+};
 
 struct SgdArgs {
   const double* lr;
@@ -48,23 +59,18 @@ struct AdadeltaArgs {
   bool maximize;
 };
 
-// A null state pointer means that the variant does not use it (no momentum, not centered, no amsgrad).
-FASTNN_KERNEL(sgd_step_f32, float* p, float* buf, int64_t* step, const float* g, int64_t n, SgdArgs args)
-FASTNN_KERNEL(sgd_step_f64, double* p, double* buf, int64_t* step, const double* g, int64_t n, SgdArgs args)
-FASTNN_KERNEL(rmsprop_step_f32, float* p, float* square, float* mean, float* buf, int64_t* step, const float* g,
-              int64_t n, RmspropArgs args)
-FASTNN_KERNEL(rmsprop_step_f64, double* p, double* square, double* mean, double* buf, int64_t* step, const double* g,
-              int64_t n, RmspropArgs args)
-FASTNN_KERNEL(adam_step_f32, float* p, float* m, float* v, float* vmax, int64_t* step, const float* g, int64_t n,
-              AdamArgs args)
-FASTNN_KERNEL(adam_step_f64, double* p, double* m, double* v, double* vmax, int64_t* step, const double* g, int64_t n,
-              AdamArgs args)
-FASTNN_KERNEL(adagrad_step_f32, float* p, float* sum, int64_t* step, const float* g, int64_t n, AdagradArgs args)
-FASTNN_KERNEL(adagrad_step_f64, double* p, double* sum, int64_t* step, const double* g, int64_t n, AdagradArgs args)
-FASTNN_KERNEL(adadelta_step_f32, float* p, float* square, float* acc, int64_t* step, const float* g, int64_t n,
-              AdadeltaArgs args)
-FASTNN_KERNEL(adadelta_step_f64, double* p, double* square, double* acc, int64_t* step, const double* g, int64_t n,
-              AdadeltaArgs args)
+// The state of a slot: SGD {buffer}, RMSprop {square, mean, buffer}, Adam {m, v, vmax}, Adagrad {sum}, Adadelta
+// {square, acc}.
+FASTNN_KERNEL(sgd_step_f32, const OptimSlot* slots, int64_t count, SgdArgs args)
+FASTNN_KERNEL(sgd_step_f64, const OptimSlot* slots, int64_t count, SgdArgs args)
+FASTNN_KERNEL(rmsprop_step_f32, const OptimSlot* slots, int64_t count, RmspropArgs args)
+FASTNN_KERNEL(rmsprop_step_f64, const OptimSlot* slots, int64_t count, RmspropArgs args)
+FASTNN_KERNEL(adam_step_f32, const OptimSlot* slots, int64_t count, AdamArgs args)
+FASTNN_KERNEL(adam_step_f64, const OptimSlot* slots, int64_t count, AdamArgs args)
+FASTNN_KERNEL(adagrad_step_f32, const OptimSlot* slots, int64_t count, AdagradArgs args)
+FASTNN_KERNEL(adagrad_step_f64, const OptimSlot* slots, int64_t count, AdagradArgs args)
+FASTNN_KERNEL(adadelta_step_f32, const OptimSlot* slots, int64_t count, AdadeltaArgs args)
+FASTNN_KERNEL(adadelta_step_f64, const OptimSlot* slots, int64_t count, AdadeltaArgs args)
 
 // Joint norm of many gradients: every chunk of GRAD_NORM_CHUNK elements leaves one partial sum of |x|^p (its maximum
 // for p = inf), the finish adds them in order. Same bits on any number of threads.

@@ -56,6 +56,15 @@ void bind_optim(Binder& b) {
       "maximize"_a);
   b.function(
       "_write_rate", [](const Tensor& rate, double value) { *rate_pointer(rate) = value; }, "rate"_a, "value"_a);
+  py::register_local_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const NotFinite& e) {
+      PyErr_SetString(PyExc_FloatingPointError, e.what());
+    }
+  });
+  b.function("_require_finite_loss", &require_finite_loss, "loss"_a);
+  b.function("_require_finite_gradients", &require_finite_gradients, "grads"_a, "norm"_a);
   b.function("_grad_norm", &grad_norm, "grads"_a, "p"_a);
   b.function("_clip_by_norm", &clip_by_norm, "grads"_a, "norm"_a, "max_norm"_a);
 }

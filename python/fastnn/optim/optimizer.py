@@ -130,21 +130,13 @@ class Optimizer:
                     _C._optim_check(self._name, params, grads, [list(s.values()) for s in states])
             self._write_rates()
             if _capture._active:
-                _capture.note_refresh(self._write_rates, self._settings)
+                _capture.note_optimizer(self)
             for group, rate, params, grads, states in work:
                 self._update(group, rate, params, grads, states)
         return loss
 
-    def _settings(self) -> list:
-        """What a recorded step took as fixed: all settings but the rates, and which parameters have gradients."""
-        fixed = ("params", "lr", "initial_lr")
-        return [
-            ([(k, v) for k, v in g.items() if k not in fixed], [p.requires_grad for p in g["params"]])
-            for g in self.param_groups
-        ]
-
     def _write_rates(self) -> None:
-        """Hand the groups' learning rates to the kernels: before a step, and before every replay of a captured one."""
+        """Hand the groups' learning rates to the kernels, as every replay of a captured step does."""
         for group, rate in zip(self.param_groups, self._rates):
             _C._write_rate(rate, group["lr"])
 
