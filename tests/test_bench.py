@@ -95,7 +95,7 @@ def cases():
         sys.path.remove(str(BENCH))
 
 
-@pytest.mark.parametrize("name, index", cases())
+@pytest.mark.parametrize("name, index", list(cases()))
 def test_row_is_right(bench, name, index):
     """What would be timed is right, on small shapes; the peers are checked by the benchmark itself."""
     suite, check = bench(f"suites.{name}"), bench("worker").check
