@@ -178,15 +178,15 @@ def _norm(p, x, weight, bias, g=None):
     scale = 1 / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
     n = (x - x.mean(axes, keepdims=True)) * scale
     if g is None:
-        return [(n * weight + bias, 32 * ULP * ((np.abs(n) + 1) * np.abs(weight) + np.abs(bias)))]
+        return [(n * weight + bias, 128 * ULP * ((np.abs(n) + 1) * np.abs(weight) + np.abs(bias)))]
     wg = weight * g
     dx = scale * (wg - wg.mean(axes, keepdims=True) - n * (wg * n).mean(axes, keepdims=True))
     spread = np.abs(wg) + np.abs(wg).mean(axes, keepdims=True)
     spread += np.abs(n) * np.abs(wg * n).mean(axes, keepdims=True)
     return [
-        (dx, 64 * ULP * scale * spread),
-        ((g * n).sum(rest), 64 * ULP * (np.abs(g) * (np.abs(n) + 1)).sum(rest)),
-        (g.sum(rest), 64 * ULP * np.abs(g).sum(rest)),
+        (dx, 256 * ULP * scale * spread),
+        ((g * n).sum(rest), 256 * ULP * (np.abs(g) * (np.abs(n) + 1)).sum(rest)),
+        (g.sum(rest), 256 * ULP * np.abs(g).sum(rest)),
     ]
 
 
