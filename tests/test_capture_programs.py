@@ -292,7 +292,7 @@ def test_programs_are_dropped_when_there_are_many():
 
 
 def test_memory_stays_flat_over_changing_shapes():
-    """Eager and captured; bench/steady_memory.py runs 10,000 steps."""
+    """Eager and captured; bench/memory.py --soak 10000 is the long run."""
     model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 4))
     optimizer = fastnn.optim.Adam(model.parameters())
 

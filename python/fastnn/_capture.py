@@ -103,6 +103,13 @@ def _flatten(value, tensors):
     return ("constant", value)
 
 
+def _flatten_result(value, tensors):
+    try:
+        return _flatten(value, tensors)
+    except TypeError as error:
+        raise _C.CaptureError(f"a captured step returns tensors and constants: {error}") from None
+
+
 def _unflatten(structure, tensors):
     if structure is _C.Tensor:
         return next(tensors)
@@ -207,28 +214,29 @@ class capture(_C._Step):
         gc.disable()  # memory must come and go with the step, not with the collector
         _C._recording_begin(recording, [t.detach() for t in tensors])
         _active[thread] = recording
-        outputs = None
+        ended = False
         try:
             args, kwargs = recording.arguments()
-            found = []
-            form = _flatten(self.fn(*args, **kwargs), found)
-            outputs = found
+            result = self.fn(*args, **kwargs)
+            ended = True
+            outputs = []
+            form = _flatten_result(result, outputs)
             if _python_randomness() != randomness:
                 raise _C.CaptureError(
                     "a captured step drew from Python's or NumPy's generator: every replay would see that draw. "
                     "Use fastnn's random functions, or pass the number as an argument."
                 )
             self._check(recording)
-            outputs = _C._recording_end(recording, found, form)
+            outputs = _C._recording_end(recording, outputs, form)
         except BaseException as error:
             _C._recording_cancel(recording)
             if not isinstance(error, _C.CaptureError):
                 raise
             place = "" if _LOCATED.search(str(error)) else f" ({_line_of(error)})"
             error = _C.CaptureError(f"{error}{place}")
-            if outputs is None:
+            if not ended:
                 raise error from None
-            return self._not_recorded(error, _unflatten(form, iter(outputs)))
+            return self._not_recorded(error, result)
         finally:
             del _active[thread]
             if collecting:

@@ -30,6 +30,9 @@ class ModuleHooks:
     def __init__(self):
         self.forward_pre, self.forward, self.backward_pre, self.backward = [], [], [], []
 
+    def any(self) -> bool:
+        return bool(self.forward_pre or self.forward or self.backward_pre or self.backward)
+
     def add(self, kind: str, hook) -> Handle:
         if not callable(hook):
             raise TypeError(f"register_{kind}_hook: expected a callable, got {type(hook).__name__}")

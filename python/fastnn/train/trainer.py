@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 
-import numpy as np
-
-from .._arrays import to_numpy
 from ..metrics import Mean, get_metric
-from .evaluation import Evaluation, batch_size, check_loader, number
+from .evaluation import Evaluation, check_loader, number
 from .history import History
 from .interrupt import InterruptGuard
 from .progress import Progress
 from .resume import Resumable, state_of
+from .step import Stepping, _Captured
 
 __all__ = ["Trainer", "fit"]
 
 
-class Trainer(Evaluation, Resumable):
+class Trainer(Evaluation, Resumable, Stepping):
     """Trains a model and keeps everything needed to stop and continue it anywhere.
 
     A batch is ``(x, ..., target)``: the model is called with all but the last, the loss with its output and the last.
@@ -51,6 +48,11 @@ class Trainer(Evaluation, Resumable):
         Show progress on standard output (default) or on a file, or not at all.
     record_steps : bool
         Keep the loss of every step in ``history.step_losses``.
+    capture : {"auto", True, False}
+        Run updates from a recording (`fastnn.capture`): the same bits in less time. "auto" goes on without, with a
+        line that says why, where a step cannot be recorded: it reads values, has hooks, changes attributes of its
+        modules, or every batch has another shape. True raises `CaptureError` there. Python code of the model that does
+        none of this (a print) runs for the first batches of each shape only; False runs it for every batch.
 
     Attributes
     ----------
@@ -66,7 +68,7 @@ class Trainer(Evaluation, Resumable):
     def __init__(self, model, loss, optimizer, *, metrics=(), scheduler=None, schedule_per: str = "epoch",
                  monitor: str | None = None, clip_norm: float | None = None, clip_value: float | None = None,
                  nan_policy: str = "raise", callbacks=(), checkpoint=None, checkpoint_every="epoch", progress=True,
-                 record_steps: bool = False):  # fmt: skip
+                 record_steps: bool = False, capture: bool | str = "auto"):  # fmt: skip
         if nan_policy not in ("raise", "skip", "stop"):
             raise ValueError(f"Trainer: nan_policy must be raise, skip or stop, got {nan_policy!r}")
         if schedule_per not in ("epoch", "step"):
@@ -78,6 +80,8 @@ class Trainer(Evaluation, Resumable):
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if value is not None and not value > 0:
                 raise ValueError(f"Trainer: {name} must be > 0, got {value}")
+        if capture not in ("auto", True, False):
+            raise ValueError(f"Trainer: capture must be 'auto', True or False, got {capture!r}")
         self._check_parts(model, loss, optimizer)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = [get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
@@ -96,7 +100,10 @@ class Trainer(Evaluation, Resumable):
         self._seconds = 0.0  # of the current epoch, over all its parts
         self._skipped_in_a_row = 0
         self._loader_state = None
-        self._buffers: list = []
+        self._kept: list = []  # (room for its values before a batch, buffer)
+        self._stage = [""]  # how far an update has come
+        self.capture = capture
+        self._captured = _Captured(self) if capture else None
         self._saved: tuple | None = None  # (epoch, batch) of the last checkpoint
         self._stop: str | None = None
         self._bar: Progress | None = None
@@ -206,7 +213,7 @@ class Trainer(Evaluation, Resumable):
         started = time.perf_counter() - self._seconds
         self.model.train()
         self._call("on_epoch_begin")
-        self._buffers = list(self.model.buffers())
+        self._keep_buffers()
         for batch in self._batches(train_loader):
             self._call("on_batch_begin", batch)
             value = self._train_batch(batch)
@@ -262,78 +269,6 @@ class Trainer(Evaluation, Resumable):
         if self.batch and not hasattr(loader, "load_state_dict"):
             return itertools.islice(iter(loader), self.batch, None)
         return iter(loader)
-
-    def _train_batch(self, batch):
-        """One update. The loss as a float, NaN for a skipped batch; None when the NaN policy ends the run."""
-        buffers = [(b, to_numpy(b).copy()) for b in self._buffers]  # the forward pass changes running means
-        self.optimizer.zero_grad()
-        loss, output, target = self.forward(batch)
-        value = float(loss.item())
-        problem = None if math.isfinite(value) else f"the loss is {value}"
-        if problem is None:
-            loss.backward()
-            problem = self._clip()
-        if problem is not None:
-            return self._not_finite(problem, buffers)
-        self.optimizer.step()
-        if self.scheduler is not None and self.schedule_per == "step" and not self._follows_metric():
-            self.scheduler.step()
-        self._skipped_in_a_row = 0
-        self._running.update(value, batch_size(target))
-        for metric in self.metrics:
-            metric.update(output.detach(), target)
-        if self.record_steps:
-            self.history.step_losses.append(value)
-        return value
-
-    def _clip(self):
-        """Clip the gradients; what is wrong with them if they are not finite."""
-        from .. import _C
-
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        gradients = [p.grad for p in parameters]
-        if not gradients:
-            return None
-        # The norm is finite unless an element is not, or it overflows: only then is a closer look needed.
-        norm = _C._grad_norm(gradients, 2.0)
-        if not math.isfinite(norm.item()):
-            for p, g in zip(parameters, gradients):
-                if not np.isfinite(to_numpy(g)).all():
-                    return f"the gradient of the parameter {self._name_of(p)} is not finite"
-        if self.clip_value is not None:
-            from ..nn.utils import clip_grad_value_
-
-            clip_grad_value_(parameters, self.clip_value)
-            norm = _C._grad_norm(gradients, 2.0) if self.clip_norm is not None else norm
-        if self.clip_norm is not None:
-            _C._clip_by_norm(gradients, norm, self.clip_norm)
-        return None
-
-    def _name_of(self, parameter):
-        return next((name for name, p in self.model.named_parameters() if p is parameter), "(outside the model)")
-
-    def _not_finite(self, problem, buffers):
-        where = f"epoch {self.epoch + 1}, batch {self.batch + 1}, step {self.step + 1}"
-        for buffer, saved in buffers:
-            to_numpy(buffer)[...] = saved
-        if self.nan_policy == "stop":
-            self.stop("nan")
-            if self._bar:
-                self._bar.note(f"{where}: {problem}; stopped before it reached the weights")
-            return None
-        if self.nan_policy == "skip":
-            self.skipped += 1
-            self._skipped_in_a_row += 1
-            if self._skipped_in_a_row < self.MAX_SKIPPED:
-                if self.record_steps:
-                    self.history.step_losses.append(math.nan)
-                return math.nan
-            problem = f"{problem}, as in the {self.MAX_SKIPPED - 1} batches before"
-        lr = self.optimizer.param_groups[0]["lr"]
-        raise FloatingPointError(
-            f"fit: {problem} ({where}, lr {lr:g}). The weights are those before this batch. "
-            "Try a smaller learning rate, clip_norm=1.0, or nan_policy='skip'."
-        )
 
     def _follows_metric(self):
         from ..optim.lr_scheduler import ReduceLROnPlateau
