@@ -278,3 +278,41 @@ def test_huge_strides_are_fine():
     y.sum().backward()
     assert float(x.grad[0, 0, 0, 0]) == float(w) and float(x.grad.abs().sum()) == abs(float(w))
     assert float(w.grad) == float(x[0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_im2col_is_the_reference(axes):
+    """A convolution is a product with the windows, and so are its gradients."""
+    x = fastnn.tensor(randn(2, *(7, 8, 5)[:axes], 3, dtype=np.float64), dtype="float64", requires_grad=True)
+    w = fastnn.tensor(randn(*(2, 3, 2)[:axes], 3, 4, dtype=np.float64), dtype="float64", requires_grad=True)
+    kw = {"stride": 2, "padding": 1, "dilation": 2}
+    results = []
+    for y in (getattr(F, f"conv{axes}d")(x, w, **kw), F.im2col(x, tuple(w.shape[:axes]), **kw) @ w.reshape(-1, 4)):
+        (y * y).sum().backward()
+        results.append([y.detach().numpy(), x.grad.numpy(), w.grad.numpy()])
+        x.grad = w.grad = None
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda x: F.im2col(x, 0), ValueError, "im2col: expected a kernel of at least one"),
+        (lambda x: F.im2col(x, 9), ValueError, "im2col: the window covers 9"),
+        (lambda x: F.im2col(x, (2, 2, 2)), ValueError, "kernel_size as one number or 2"),
+        (lambda x: F.im2col(x, 2, stride=0), ValueError, "stride >= 1"),
+        (lambda x: F.im2col(x, 2, dilation=2**62), ValueError, "window covers"),
+        (lambda x: F.im2col(x[0, 0], 2), ValueError, "im2col: expected x"),
+        (lambda x: F.im2col(x.long(), 2), TypeError, "im2col"),
+        (lambda x: F.im2col(x, 2**40, padding=2**40), (OverflowError, MemoryError), "overflow|memory|bytes"),
+        (lambda x: F.col2im(x, (9, 9), 2), ValueError, r"col2im: .* got \[2, 5, 6, 8\]"),
+        (lambda x: F.col2im(x, (6, 7), 3), ValueError, "col2im: "),
+        (lambda x: F.col2im(x, (7, 8), 3), ValueError, "multiple of 9"),
+        (lambda x: F.col2im(x, (-6, 7), 2), ValueError, "output_size >= 0"),
+        (lambda x: F.col2im(x, (6, 7), 2, padding=2**62), (ValueError, OverflowError), "col2im|overflow"),
+    ],
+)
+def test_malformed_im2col(call, error, words):
+    with pytest.raises(error, match=words):
+        call(fastnn.zeros(2, 5, 6, 8))
