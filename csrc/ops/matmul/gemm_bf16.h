@@ -103,7 +103,6 @@ __attribute__((noinline)) void tile_pairs(int64_t pairs, const float* A, int64_t
   const float* a[G];
 #pragma GCC unroll 14
   for (int g = 0; g < G; ++g) a[g] = A + 3 * g * a_row;
-  fetch_tile<float, MR, NV>(C, c_row);
   for (; pairs > 0; --pairs) {
     f32v b[NV];
 #pragma GCC unroll 2

@@ -21,8 +21,9 @@ inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/// Packed B (a block of columns) and packed A (a block of rows) together fill most of a 1 MB second-level cache.
-constexpr int64_t kBlockBytesB = 512 << 10, kBlockBytesA = 192 << 10;
+/// Packed B (a block of columns) fills half of a 1 MB second-level cache, packed A (a block of rows, made once for all
+/// columns) a part of the third.
+constexpr int64_t kBlockBytesB = 512 << 10, kBlockBytesA = 4 << 20;
 /// So much of A stays in that cache while panels of B pass by.
 constexpr int64_t kRowBytes = 256 << 10;
 /// So much of B is taken at a time then: long enough runs of C, and it is still there for the next row tile.
@@ -142,7 +143,7 @@ void block(const GemmArgs<T>& g, const T* A, const T* B, const Part<T>& p) {
   group = ceil_div(plan.panels, ceil_div(plan.panels, group));
   const bool packs_a = plan.copy_a || plan.pack_a;
   int64_t run = plan.row_tiles;
-  if (!plan.by_panel) run = plan.copy_a ? 1 : max64(1, min64(run, kBlockBytesA / (plan.pitch_a * kMaxRows * size)));
+  if (!plan.by_panel && packs_a) run = max64(1, min64(run, kBlockBytesA / (plan.pitch_a * kMaxRows * size)));
 
   const int64_t b_bytes = round_up((plan.pack_b ? group : 1) * plan.chunk * plan.width * size, 64) + 64;
   const int64_t a_bytes = packs_a ? (run * kMaxRows + 1) * plan.pitch_a * size : 0;
@@ -182,15 +183,16 @@ void block(const GemmArgs<T>& g, const T* A, const T* B, const Part<T>& p) {
     }
     return;
   }
-  for (int64_t q = 0; q < plan.panels; q += group) {
-    const int64_t q1 = min64(q + group, plan.panels);
+  for (int64_t t = 0; t < plan.row_tiles; t += run) {
+    const int64_t t1 = min64(t + run, plan.row_tiles);
     for (int64_t c = p.c0; c < p.c1; ++c) {
       Slice<T> s = slice(c);
-      pack(s, q, q1);
-      for (int64_t t = 0; t < plan.row_tiles; t += run) {
-        const int64_t t1 = min64(t + run, plan.row_tiles);
-        if (packs_a) s.pack_rows_of(packed_a, t, t1);
-        tiles(s, q, q1, t, t1);
+      if (packs_a) s.pack_rows_of(packed_a, t, t1);
+      for (int64_t q = 0; q < plan.panels; q += group) {
+        const int64_t q1 = min64(q + group, plan.panels);
+        pack(s, q, q1);
+        for (int64_t i = t; i < t1; ++i)
+          for (int64_t j = q; j < q1; ++j) s.run(i, packed_a, t, j, at(s, j, q));
       }
     }
   }

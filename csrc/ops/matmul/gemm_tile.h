@@ -39,15 +39,6 @@ template <class T>
 using TileFn = void(int64_t k, const T* A, int64_t a_row, int64_t a_col, const T* B, int64_t b_row, T* C, int64_t c_row,
                     int n, const TileEnd<T>& end);
 
-/// Asks for the lines of C, so that they are there (and writable) when the sums are finished.
-template <class T, int MR, int NV>
-FASTNN_INLINE void fetch_tile(const T* C, int64_t c_row) {
-#pragma GCC unroll 14
-  for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) __builtin_prefetch(C + i * c_row + j * kLanes<T>, 1, 3);
-}
-
 /// Adds what `end` says to the sums of a tile and stores them.
 template <class T, int MR, int NV>
 FASTNN_INLINE void finish_tile(Vec<T> (&acc)[MR][NV], T* C, int64_t c_row, int n, const TileEnd<T>& end) {
@@ -95,7 +86,6 @@ __attribute__((noinline)) void tile(int64_t k, const T* A, int64_t a_row, int64_
   const T* a[G];
 #pragma GCC unroll 14
   for (int g = 0; g < G; ++g) a[g] = A + 3 * g * a_row;
-  fetch_tile<T, MR, NV>(C, c_row);
   for (; k > 0; --k) {
     Vec<T> b[NV];
 #pragma GCC unroll 4
