@@ -1,6 +1,7 @@
 // The convolutions of float; see conv_kernels.h for the contract, conv_engine.h for the loops, conv_tile.h for the
 // registers.
 #include "ops/conv/conv_depthwise.h"
+#include "ops/conv/conv_scatter.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -12,6 +13,10 @@ void conv_forward_f32(const ConvArgs<float>& args, float* scratch) {
 void conv_weight_gradient_f32(const ConvArgs<float>& args, const float* dy, float* dw, float* db, float* scratch) {
   args.depthwise() ? depthwise_weight_gradient(args, dy, dw, db, scratch)
                    : conv_weight_gradient(args, dy, dw, db, scratch);
+}
+
+void conv_scatter_f32(const ConvArgs<float>& args, float* x, const float* dy, float* scratch) {
+  conv_scatter(args, x, dy, scratch);
 }
 
 }  // namespace FASTNN_ISA

@@ -74,4 +74,20 @@ FASTNN_KERNEL(conv_weight_gradient_f32, const ConvArgs<float>& args, const float
 FASTNN_KERNEL(conv_weight_gradient_f64, const ConvArgs<double>& args, const double* dy, double* dw, double* db,
               double* scratch)
 
+/// The adjoint where x has few channels: x = act( dx of conv for dy, + bias ), x dense [N, in..., groups * C] and dy
+/// dense [N, out..., groups * F]; y is not used. Scratch: conv_scatter_scratch elements.
+FASTNN_KERNEL(conv_scatter_f32, const ConvArgs<float>& args, float* x, const float* dy, float* scratch)
+FASTNN_KERNEL(conv_scatter_f64, const ConvArgs<double>& args, double* x, const double* dy, double* scratch)
+
+/// Whether conv_scatter is the better adjoint: vectors would be half empty otherwise.
+template <class T>
+static bool conv_scatters(const ConvArgs<T>& g) {
+  return !g.depthwise() && g.C * static_cast<int64_t>(sizeof(T)) <= 32 && g.tap_count() > 1 && g.C > 0 && g.F > 0 &&
+         g.F <= kGemmChunk;
+}
+template <class T>
+static int64_t conv_scatter_scratch(const ConvArgs<T>& g) {
+  return g.groups * g.F * ((g.K() + 15) / 16 * 16);
+}
+
 }  // namespace fastnn

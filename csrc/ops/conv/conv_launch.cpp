@@ -44,6 +44,15 @@ struct Residue {
   int64_t pad;                 // of the convolution of dy that gives these positions
 };
 
+void scatter(const ConvArgs<float>& g, const Tensor& x, const Tensor& y) {
+  const Tensor scratch = empty({conv_scatter_scratch(g)}, x.dtype());
+  launch(kernels::conv_scatter_f32, g, x.data<float>(), y.data<float>(), scratch.data<float>());
+}
+void scatter(const ConvArgs<double>& g, const Tensor& x, const Tensor& y) {
+  const Tensor scratch = empty({conv_scatter_scratch(g)}, x.dtype());
+  launch(kernels::conv_scatter_f64, g, x.data<double>(), y.data<double>(), scratch.data<double>());
+}
+
 /// The residues that some tap reaches. Position i of x gets tap t from o = (i + before - t * dilation) / stride, where
 /// that is whole; so i + before and t * dilation have the same residue.
 std::vector<Residue> residues(const ConvShape& s, int a, bool& all) {
@@ -69,6 +78,10 @@ std::vector<Residue> residues(const ConvShape& s, int a, bool& all) {
 template <class T>
 void adjoint(const ConvShape& s, const ConvWeights& weights, const Tensor& x, const Tensor& y, const Tensor& w,
              const Tensor& bias, Activation act) {
+  ConvArgs<T> whole = args_of<T>(s, weights, x.shape()[0], w.data<T>());
+  whole.bias = bias.defined() ? bias.data<T>() : nullptr;
+  whole.act = act;
+  if (conv_scatters(whole)) return scatter(whole, x, y);
   bool all[3];
   const std::vector<Residue> of[3] = {residues(s, 0, all[0]), residues(s, 1, all[1]), residues(s, 2, all[2])};
   if (!all[0] || !all[1] || !all[2]) {  // positions that no tap reaches
@@ -77,7 +90,6 @@ void adjoint(const ConvShape& s, const ConvWeights& weights, const Tensor& x, co
     else
       fill_into(x, Scalar(0));
   }
-  const ConvArgs<T> whole = args_of<T>(s, weights, x.shape()[0], w.data<T>());
   const int64_t channels = weights.groups * weights.C;
   int64_t pitch[3] = {s.in[1] * s.in[2] * channels, s.in[2] * channels, channels};
   for (const Residue& d : of[0])
@@ -99,8 +111,6 @@ void adjoint(const ConvShape& s, const ConvWeights& weights, const Tensor& x, co
           g.y += r.first * pitch[a];
           g.y_at[a] = r.count > 1 ? s.stride[a] * pitch[a] : 0;
         }
-        g.bias = bias.defined() ? bias.data<T>() : nullptr;
-        g.act = act;
         forward(g, x.dtype());
       }
 }
