@@ -88,10 +88,28 @@ class Library:
         self.process = self.pipe = None
 
 
-def summary(samples, rounds):
-    """Median over everything; `drift` is the spread of the rounds' medians, large when the machine was not quiet."""
+def quiet_samples(worker, seconds):
+    """Ask for a slice of samples; one that others disturbed is asked for again, twice at most.
+
+    Returns the answer and whether it was disturbed all the same.
+    """
+    for wait in (0.005, 0.1, 0.3):  # also lets the previous library's threads stop spinning
+        time.sleep(wait)
+        before, mine = roofs.busy(), roofs.busy(worker.process and worker.process.pid)
+        answer = worker.ask("time", seconds)
+        if "failed" in answer:
+            return answer, False
+        others = (roofs.busy() - before) - (roofs.busy(worker.process.pid) - mine)
+        if others <= max(0.02, 0.1 * seconds):  # the clock of the system counts hundredths
+            return answer, False
+    return answer, True
+
+
+def summary(samples, rounds, disturbed):
+    """Median over everything; `drift` is the spread of the rounds' medians, `disturbed` how many rounds were."""
     ordered = sorted(samples)
     return {
+        "disturbed": disturbed,
         "us": statistics.median(ordered) * 1e6,
         "min_us": ordered[0] * 1e6,
         "p90_us": ordered[int(0.9 * (len(ordered) - 1))] * 1e6,
@@ -120,22 +138,23 @@ def time_case(rows, ready, budget, rounds):
     """Time the libraries in `ready`, in turn, and put the times into their rows."""
     samples = {w.lib: [] for w in ready}
     medians = {w.lib: [] for w in ready}
+    disturbed = {w.lib: 0 for w in ready}
     for k in range(rounds):
         turn = k % len(ready) if ready else 0
         for worker in ready[turn:] + ready[:turn]:
             if worker.lib not in samples:
                 continue
-            time.sleep(0.005)  # the previous library's threads stop spinning
-            answer = worker.ask("time", budget / rounds)
+            answer, noisy = quiet_samples(worker, budget / rounds)
             if "failed" in answer:
                 rows[worker.lib] = answer
                 del samples[worker.lib]
                 continue
             samples[worker.lib] += answer["samples"]
             medians[worker.lib].append(statistics.median(answer["samples"]))
+            disturbed[worker.lib] += noisy
     for worker in ready:
         if worker.lib in samples:
-            rows[worker.lib].update(summary(samples[worker.lib], medians[worker.lib]))
+            rows[worker.lib].update(summary(samples[worker.lib], medians[worker.lib], disturbed[worker.lib]))
             worker.ask("drop")
 
 

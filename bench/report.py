@@ -183,11 +183,14 @@ def _verdict(rows):
     behind = sorted((row for row in rated if row.ratio() < 1), key=lambda row: row.ratio())
     ahead = len(rated) - len(behind)
     subject = rated[0].subject
+    noisy = sum(bool(r.get("disturbed")) for row in rows for r in row.results.values())
     text = f"{subject} is ahead of the best peer in {ahead} of {len(rated)} rows; geometric mean {mean:.2f}."
     if behind:
         text += " Behind: " + "; ".join(
             f"{row.case.name} [{row.threads}] {row.ratio():.2f} ({row.best_peer()})" for row in behind
         )
+    if noisy:
+        text += f" In {noisy} cells some samples were taken while other processes were busy."
     return text + "\n"
 
 

@@ -24,6 +24,19 @@ def measure(threads, seconds=8.0):
     return []
 
 
+def busy(pid=None):
+    """Seconds of processor time that were used so far, by everything (what the host took away included) or by one
+    process."""
+    if pid is None:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        user, nice, system, _, _, interrupts, soft, steal = map(int, fields[1:9])
+        ticks = user + nice + system + interrupts + soft + steal
+    else:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def machine():
     """Name, processors, caches in bytes."""
     info = {}

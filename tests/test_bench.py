@@ -3,8 +3,10 @@
 import importlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +144,15 @@ def test_limits(bench):
     copied = case.Case("copied", flops=1e9, nbytes=2000, nominal=True)
     assert roofs.Roofs(peaks, caches).limits(copied, 1)["f32"] == (2000 / 200e9, "L1")
     assert roofs.Roofs([], caches).limits(product, 1) == {}
+
+
+def test_busy_counts_processor_time(bench):
+    """Work of this process shows in its own time and in everybody's."""
+    busy = bench("roofs").busy
+    mine, all_of_it, spent = busy(os.getpid()), busy(), time.process_time()
+    while time.process_time() - spent < 0.2:
+        pass
+    assert 0.1 < busy(os.getpid()) - mine < 0.5 and busy() - all_of_it > 0.1
 
 
 def test_ratio_is_to_peers_of_the_same_precision(bench):
