@@ -1,7 +1,7 @@
 """Calls that must fail: (code, exception, words of its message). The names are those of `names()`."""
 
 import numpy as np
-from malformed_vision import POOL
+from malformed_vision import BOXES, POOL
 
 import fastnn
 
@@ -29,6 +29,9 @@ def names():
         "nan": float("nan"),
         "p": fastnn.from_numpy(np.arange(32, dtype=f32).reshape(1, 4, 4, 2)),
         "u": fastnn.from_numpy(np.ones((1, 2, 2, 2), f32)).requires_grad_(),
+        "b": fastnn.from_numpy(np.array([[0, 0, 2, 2], [1, 1, 3, 3], [0, 1, 2, 3]], f32)),
+        "c": fastnn.from_numpy(np.array([0.5, 0.25, 1.0], f32)),
+        "ops": fastnn.vision.ops,
         "k": fastnn.from_numpy(np.arange(8, dtype=i64).reshape(1, 2, 2, 2)),
     }
 
@@ -377,4 +380,4 @@ AUTOGRAD = [
     ("w = T([[0, 1, 1]]); z = r.gather(0, w); w.fill_(99); z.sum().backward()", (R, IE), "gather"),
 ]  # fmt: skip
 
-CALLS = [*CREATE, *VIEWS, *INDEX, *ARITHMETIC, *REDUCE, *MATMUL, *LOSSES, *AUTOGRAD, *POOL]
+CALLS = [*CREATE, *VIEWS, *INDEX, *ARITHMETIC, *REDUCE, *MATMUL, *LOSSES, *AUTOGRAD, *POOL, *BOXES]

@@ -18,6 +18,8 @@ def depends_on_data(s):
     dtypes = [v.dtype.kind for v in s.values]
     if s.case.op in ("nonzero", "masked_select"):
         return s.case.op
+    if s.case.op in ("nms", "batched_nms", "soft_nms"):
+        return "nms"
     if s.case.op == "one_hot" and len(s.spec.args) == 1:
         return "one_hot"
     if s.case.op == "repeat_interleave" and len(dtypes) == 2:

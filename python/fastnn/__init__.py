@@ -11,7 +11,7 @@ from fastnn._C import CaptureError, __version__  # noqa: F401
 from fastnn._capture import capture
 from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
 
-_PARTS = frozenset("convert data datasets io metrics models nn optim recipes train".split())
+_PARTS = frozenset("convert data datasets io metrics models nn optim recipes train vision".split())
 
 
 def __getattr__(name):
