@@ -73,20 +73,18 @@ __attribute__((noinline)) void gather(T* buffer, const T* x, const ReduceLoop& l
   }
 }
 
-/// Reduced elements [first, last) of the output whose input starts at x.
+/// Reduced elements [first, last) of the output whose input starts at x. Not inlined, and one call of `block`: these
+/// are the bulk of the compiled code of every reducer.
 template <class R>
-FASTNN_INLINE typename R::State fold_range(const R& r, const typename R::Elem* x, const ReduceLoop& loop, int64_t first,
-                                           int64_t last, int64_t out) {
+__attribute__((noinline)) typename R::State fold_range(const R& r, const typename R::Elem* x, const ReduceLoop& loop,
+                                                       int64_t first, int64_t last, int64_t out) {
   typename R::State s = r.identity();
-  if (loop.red_rank == 0 || (loop.red_rank == 1 && loop.red_x[0] == 1)) {
-    for (int64_t i = first; i < last; i += kReduceBlock) r.block(s, x + i, smaller(kReduceBlock, last - i), i, out);
-    return s;
-  }
+  const bool in_place = loop.red_rank == 0 || (loop.red_rank == 1 && loop.red_x[0] == 1);
   typename R::Elem buffer[kReduceBlock];
   for (int64_t i = first; i < last; i += kReduceBlock) {
     const int64_t m = smaller(kReduceBlock, last - i);
-    gather(buffer, x, loop, i, m);
-    r.block(s, buffer, m, i, out);
+    if (!in_place) gather(buffer, x, loop, i, m);
+    r.block(s, in_place ? x + i : buffer, m, i, out);
   }
   return s;
 }
@@ -154,8 +152,8 @@ void reduce_rows(const R& r, const typename R::Elem* x, const ReduceLoop& loop, 
 
 /// Reduced rows [first, last) of w columns that start at x, into s[0..w).
 template <class R>
-void fold_columns(const R& r, typename R::State* s, const typename R::Elem* x, const ReduceLoop& loop, int64_t first,
-                  int64_t last, int64_t w) {
+__attribute__((noinline)) void fold_columns(const R& r, typename R::State* s, const typename R::Elem* x,
+                                            const ReduceLoop& loop, int64_t first, int64_t last, int64_t w) {
   for (int64_t j = 0; j < w; ++j) s[j] = r.identity();
   if (first == last) return;  // no elements: there is no place in an axis of size 0
   int64_t rows[kColumnRows];
