@@ -188,3 +188,49 @@ def test_modules_name_what_they_expect():
         nn.GroupNorm(4, 6)
     with pytest.raises(ValueError, match="at least 1"):
         nn.LocalResponseNorm(0)
+
+
+@pytest.mark.parametrize("isa", harness.ISAS)
+@pytest.mark.parametrize("offset", [0, 1])
+def test_results_past_the_cache(isa, offset):
+    """From 36 MB on results are written around the cache; the offset leaves no vector aligned."""
+    rng = np.random.default_rng(3)
+    n, c = 49157, 96  # 19 MB
+    memory = rng.standard_normal(n * c + offset).astype(np.float32)
+    x = memory[offset:].reshape(n, c)
+    dy = rng.standard_normal((n, c)).astype(np.float32)
+    exact, d = x.astype(np.float64), dy.astype(np.float64)
+    for axis, call in (
+        (0, lambda t: F.batch_norm(t, training=True)),
+        (1, lambda t: F.layer_norm(t, c)),
+        (1, lambda t: F.softmax(t, 1)),
+    ):
+        with harness.isa(isa):
+            t = fastnn.from_numpy(x).requires_grad_()
+            y = call(t)
+            y.backward(fastnn.from_numpy(dy))
+        if call.__code__.co_names[-1] == "softmax":
+            e = np.exp(exact - exact.max(1, keepdims=True))
+            wanted = e / e.sum(1, keepdims=True)
+            dx = wanted * (d - (d * wanted).sum(1, keepdims=True))
+        else:
+            r = 1 / np.sqrt(exact.var(axis, keepdims=True) + 1e-5)
+            wanted = (exact - exact.mean(axis, keepdims=True)) * r
+            dx = r * (d - d.mean(axis, keepdims=True) - wanted * (d * wanted).mean(axis, keepdims=True))
+        np.testing.assert_allclose(values(y), wanted, rtol=3e-6, atol=3e-6)
+        np.testing.assert_allclose(values(t.grad), dx, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("isa", harness.ISAS)
+def test_cross_entropy_past_the_cache(isa):
+    rng = np.random.default_rng(4)
+    n, c = 5003, 1001  # 20 MB, rows of odd length
+    x, target = rng.standard_normal((n, c)).astype(np.float32), rng.integers(0, c, n)
+    with harness.isa(isa):
+        t = fastnn.from_numpy(x).requires_grad_()
+        F.cross_entropy(t, fastnn.from_numpy(target), reduction="sum").backward()
+    exact = x.astype(np.float64)
+    e = np.exp(exact - exact.max(1, keepdims=True))
+    wanted = e / e.sum(1, keepdims=True)
+    wanted[np.arange(n), target] -= 1
+    np.testing.assert_allclose(values(t.grad), wanted, rtol=1e-5, atol=1e-7)

@@ -9,8 +9,9 @@ namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-/// Results from this many bytes on are streamed: half of a usual last-level cache, with the input in the other half.
-constexpr int64_t kStreamBytes = int64_t{8} << 20;
+/// Whether a kernel that reads and writes so many bytes in all should stream its result: a usual last-level cache, 32
+/// MB, would not hold them. (Below, it is measured slower: the reader that comes next finds nothing in the cache.)
+FASTNN_INLINE bool past_cache(int64_t bytes) { return bytes >= (int64_t{36} << 20); }
 /// What the address of a streamed vector must be a multiple of. (Two halves of a line meet again before memory.)
 constexpr int64_t kStreamAlign = kVecBytes < 32 ? kVecBytes : 32;
 
@@ -45,25 +46,34 @@ FASTNN_INLINE void stream_fence() {
 #endif
 }
 
+/// y[i] = f(i, lanes in use) for n elements, past the cache where `streams`. f gives a vector.
+template <class T, class F>
+FASTNN_INLINE void write_run(T* y, int64_t n, bool streams, const F& f) {
+  constexpr int64_t W = kLanes<T>;
+  int64_t i = 0;
+  if (streams) {
+    const int64_t head = stream_head(y, n);
+    for (; i + W <= head; i += W) store(y + i, f(i, W));
+    if (i < head) store_n(y + i, f(i, head - i), head - i), i = head;
+    for (; i + W <= n; i += W) stream(y + i, f(i, W));
+  } else {
+    for (; i + W <= n; i += W) store(y + i, f(i, W));
+  }
+  if (i < n) store_n(y + i, f(i, n - i), n - i);
+}
+
 /// y = x, n elements, x usually a buffer in L1.
 template <class T>
 FASTNN_INLINE void stream_copy(T* y, const T* x, int64_t n) {
   constexpr int64_t W = kLanes<T>;
-  int64_t i = stream_head(y, n);
-  for (int64_t k = 0; k < i; k += W) store_n(y + k, load_n(x + k, i - k < W ? i - k : W), i - k < W ? i - k : W);
-  for (; i + W <= n; i += W) stream(y + i, load(x + i));
-  if (i < n) store_n(y + i, load_n(x + i, n - i), n - i);
+  write_run(y, n, true,
+            [&](int64_t i, int64_t k) FASTNN_LAMBDA_INLINE { return k == W ? load(x + i) : load_n(x + i, k); });
 }
 
 /// y = value, n elements.
 template <class T>
 FASTNN_INLINE void stream_fill(T* y, T value, int64_t n) {
-  constexpr int64_t W = kLanes<T>;
-  const Vec<T> v = Vec<T>{} + value;
-  int64_t i = stream_head(y, n);
-  for (int64_t k = 0; k < i; ++k) y[k] = value;
-  for (; i + W <= n; i += W) stream(y + i, v);
-  for (; i < n; ++i) y[i] = value;
+  write_run(y, n, true, [&](int64_t, int64_t) FASTNN_LAMBDA_INLINE { return Vec<T>{} + value; });
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ struct Embedding {
     const Tensor y = empty(shape, w.dtype());
     if (y.numel() > 0)
       launch(kernels::embedding_gather, static_cast<int>(w.dtype()), y.raw(), w.raw(), ids.data<int64_t>(), ids.numel(),
-             d);
+             v, d);
     saved.keep(ids);
     return y;
   }

@@ -32,7 +32,8 @@ Tensor embedding_bag(const Tensor& ids, const Tensor& weight, const Tensor& offs
                      bool include_last, int64_t padding_idx);
 
 // The dtype is given as int (4: float32, 5: float64).
-FASTNN_KERNEL(embedding_gather, int type, void* y, const void* weight, const int64_t* ids, int64_t n, int64_t d)
+FASTNN_KERNEL(embedding_gather, int type, void* y, const void* weight, const int64_t* ids, int64_t n, int64_t v,
+              int64_t d)
 /// head[v]: the first entry whose id is v, next[i]: the one after i; -1: none. Entries of `padding` are left out.
 FASTNN_KERNEL(embedding_lists, int64_t* head, int64_t* next, const int64_t* ids, int64_t n, int64_t v, int64_t padding)
 FASTNN_KERNEL(embedding_renorm, int type, void* weight, const int64_t* head, int64_t v, int64_t d, double max_norm,

@@ -22,8 +22,8 @@ FASTNN_INLINE void prefetch_row(const T* p, int64_t d) {
 FASTNN_INLINE int64_t grain_of(int64_t d) { return d >= kGrain ? 1 : kGrain / (d > 0 ? d : 1); }
 
 template <class T>
-void gather_rows(T* y, const T* weight, const int64_t* ids, int64_t n, int64_t d) {
-  const bool streams = n * d * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+void gather_rows(T* y, const T* weight, const int64_t* ids, int64_t n, int64_t v, int64_t d) {
+  const bool streams = n * d >= kGrain && past_cache((2 * n + v) * d * static_cast<int64_t>(sizeof(T)));
   parallel_range(n, grain_of(d), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (i + kAhead < end) prefetch_row(weight + ids[i + kAhead] * d, d);
@@ -52,7 +52,7 @@ constexpr int64_t kColumns = 1024;
 
 template <class T>
 void gradient(T* dw, const T* dy, const EmbeddingGrad& how, int64_t v, int64_t d) {
-  const bool streams = v * d * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+  const bool streams = past_cache(v * d * static_cast<int64_t>(sizeof(T)));
   const T* scale = static_cast<const T*>(how.scale);
   const auto row_of = [&](int64_t i) { return how.bag != nullptr ? how.bag[i] : i; };
   parallel_range(v, grain_of(d), [&](int64_t begin, int64_t end) {
@@ -170,8 +170,8 @@ void scale_gradient(T* ds, const T* dy, const T* weight, const int64_t* bag, con
 
 }  // namespace
 
-void embedding_gather(int type, void* y, const void* weight, const int64_t* ids, int64_t n, int64_t d) {
-  with_float(type, [&](auto* tag) { gather_rows(as(tag, y), as(tag, weight), ids, n, d); });
+void embedding_gather(int type, void* y, const void* weight, const int64_t* ids, int64_t n, int64_t v, int64_t d) {
+  with_float(type, [&](auto* tag) { gather_rows(as(tag, y), as(tag, weight), ids, n, v, d); });
 }
 
 void embedding_lists(int64_t* head, int64_t* next, const int64_t* ids, int64_t n, int64_t v, int64_t padding) {

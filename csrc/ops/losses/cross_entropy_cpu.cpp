@@ -1,7 +1,7 @@
 #include "kernels/parallel.h"
-#include "kernels/simd.h"
-#include "kernels/simd_math.h"
+#include "kernels/stream.h"
 #include "ops/losses/cross_entropy.h"
+#include "ops/softmax/exp_sum.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -10,35 +10,10 @@ namespace {
 // Row maximum and log(sum(exp(x))): two passes, the second of which finds the row in cache.
 template <class T>
 T log_sum_exp(const T* x, int64_t n) {
-  constexpr int64_t L = kLanes<T>;
-  T top = x[0];
-  int64_t i = 0;
-  if (n >= L) {
-    Vec<T> m = load<T>(x);
-    for (i = L; i + L <= n; i += L) m = max(m, load<T>(x + i));
-    top = m[0];
-    for (int l = 1; l < L; ++l) top = max(top, static_cast<T>(m[l]));
-  }
-  for (; i < n; ++i) top = max(top, x[i]);
+  const T top = line_max(x, n);
   // All -inf: every exp below would be exp(nan). Then no class has probability and the sum is 0.
-  const T shift = top - top == T(0) ? top : T(0);
-  Vec<T> s0 = Vec<T>{}, s1 = Vec<T>{};
-  for (i = 0; i + 2 * L <= n; i += 2 * L) {
-    s0 += exp(load<T>(x + i) - shift);
-    s1 += exp(load<T>(x + i + L) - shift);
-  }
-  s0 += s1;
-  for (; i < n; i += L) {
-    const int64_t left = n - i < L ? n - i : L;
-    Vec<T> e = exp(load_n<T>(x + i, left) - shift);
-    T lanes[L];
-    store(lanes, e);
-    for (int64_t l = left; l < L; ++l) lanes[l] = T(0);
-    s0 += load<T>(lanes);
-  }
-  T total = T(0);
-  for (int l = 0; l < L; ++l) total += s0[l];
-  return shift + log(total);
+  if (!ordinary(top)) return log(static_cast<T>(exp_sum_by<false>(Exp(), static_cast<T*>(nullptr), x, n, T(0))));
+  return top + log(static_cast<T>(exp_sum_by<false>(ExpBelow(), static_cast<T*>(nullptr), x, n, top)));
 }
 
 template <class T>
@@ -84,12 +59,19 @@ void forward(const CrossEntropyArgs& a, const Reduced& reduced, T* loss, T* lse,
 }
 
 // dx_c = g (p_c total - a_c), with p = exp(x - lse).
+template <class T, class E>
+void scaled_softmax(const E& e, T* dx, const T* x, T lse, T factor, int64_t n, bool streams) {
+  const Vec<T> z = splat<Vec<T>>(lse), f = splat<Vec<T>>(factor);
+  write_run(dx, n, streams, [&](int64_t i, int64_t k) FASTNN_LAMBDA_INLINE {
+    return e((k == kLanes<T> ? load(x + i) : load_n(x + i, k)) - z) * f;
+  });
+}
 template <class T>
-void scaled_softmax(T* dx, const T* x, T lse, T factor, int64_t n) {
-  constexpr int64_t L = kLanes<T>;
-  int64_t c = 0;
-  for (; c + L <= n; c += L) store(dx + c, exp(load<T>(x + c) - lse) * factor);
-  if (c < n) store_n<T>(dx + c, exp(load_n<T>(x + c, n - c) - lse) * factor, n - c);
+void scaled_softmax(T* dx, const T* x, T lse, T factor, int64_t n, bool streams) {
+  if (ordinary(lse))
+    scaled_softmax(ExpBelow(), dx, x, lse, factor, n, streams);
+  else
+    scaled_softmax(Exp(), dx, x, lse, factor, n, streams);
 }
 
 template <class T>
@@ -104,6 +86,9 @@ void backward(const CrossEntropyArgs& a, T* dx, T* dt, const T* lse, const T* dy
     all_weights = 0;
     for (int64_t c = 0; c < a.cols; ++c) all_weights += w[c];
   }
+  // Past the cache only where no second pass over a row follows: the label's element is corrected by itself.
+  const bool streams =
+      dx && a.label && !a.is_log && smooth == 0 && past_cache(2 * a.rows * a.cols * static_cast<int64_t>(sizeof(T)));
   parallel_range(a.rows, block, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * a.cols;
@@ -123,12 +108,17 @@ void backward(const CrossEntropyArgs& a, T* dx, T* dt, const T* lse, const T* dy
         if (a.is_log)
           for (int64_t c = 0; c < a.cols; ++c) out[c] = T(0);
         else
-          scaled_softmax(out, row, lse[r], static_cast<T>(g * total), a.cols);
+          scaled_softmax(out, row, lse[r], static_cast<T>(g * total), a.cols, streams);
         if (a.label) {
           if (smooth != 0)
             for (int64_t c = 0; c < a.cols; ++c) out[c] -= static_cast<T>(g * smooth * (w ? w[c] : 1));
           const int64_t y = a.label[r];
-          out[y] -= static_cast<T>(g * keep * (w ? w[y] : 1));
+          T p;  // computed again, with the same bits, rather than read back from memory
+          if (streams)
+            scaled_softmax(&p, row + y, lse[r], static_cast<T>(g * total), 1, false);
+          else
+            p = out[y];
+          out[y] = p - static_cast<T>(g * keep * (w ? w[y] : 1));
         } else {
           for (int64_t c = 0; c < a.cols; ++c)
             out[c] -= static_cast<T>(g * (w ? w[c] : 1) * (keep * prob[r * a.cols + c] + smooth));
@@ -138,6 +128,7 @@ void backward(const CrossEntropyArgs& a, T* dx, T* dt, const T* lse, const T* dy
         for (int64_t c = 0; c < a.cols; ++c)
           dt[r * a.cols + c] = static_cast<T>(g * keep * (w ? w[c] : 1) * (static_cast<double>(lse[r]) - row[c]));
     }
+    if (streams) stream_fence();
   });
 }
 

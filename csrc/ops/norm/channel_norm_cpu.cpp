@@ -1,4 +1,5 @@
 #include "kernels/parallel.h"
+#include "kernels/stream.h"
 #include "ops/norm/channel_norm.h"
 #include "ops/norm/norm_vector.h"
 
@@ -7,8 +8,9 @@ namespace FASTNN_ISA {
 namespace {
 
 constexpr int64_t kWidest = 2 * kChannelStrip;
-// Rows summed as a tree in registers before they reach the accumulators in L1.
-constexpr int64_t kTree = 8;
+// Rows read side by side and summed in registers before they reach the accumulators in L1. More of them would read
+// memory in an order that the processor's prefetchers do not follow.
+constexpr int64_t kTree = 2;
 // Elements that are worth a task.
 constexpr int64_t kTileGrain = 16384;
 
@@ -17,14 +19,16 @@ struct Tile {
   int64_t n, block, start, rows, pitch, j0, w;
 };
 
-/// f(tile) over all tiles, in parallel.
+/// f(tile) over all tiles, in parallel; `backwards`: the last first, which a pass before has left in the cache.
 template <class F>
-void each_tile(const ChannelShape& p, const F& f) {
+void each_tile(const ChannelShape& p, bool backwards, const F& f) {
   const int64_t width = p.width(), blocks = p.blocks(), all = p.all_blocks();
   const int64_t strip = p.fold() > 1 ? width : kChannelStrip, strips = (width + strip - 1) / strip;
   const int64_t tall = smaller(kChannelRows, p.rows() > 0 ? p.rows() : 1);
-  parallel_range(p.n * all * strips, kTileGrain / (tall * smaller(strip, width)), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
+  const int64_t tiles = p.n * all * strips;
+  parallel_range(tiles, kTileGrain / (tall * smaller(strip, width)), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t task = backwards ? tiles - 1 - i : i;
       Tile t;
       t.n = task / strips / all;
       t.block = task / strips % all;
@@ -36,6 +40,7 @@ void each_tile(const ChannelShape& p, const F& f) {
       t.start = t.n * p.s * p.c + (rest ? p.rows() : t.block * kChannelRows) * width + t.j0;
       f(t);
     }
+    stream_fence();
   });
 }
 
@@ -49,6 +54,20 @@ FASTNN_INLINE void each_group(const Tile& t, const Group& group, const Single& s
     each_vector<T>(t.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE { single(r * t.pitch + j, j, k); });
 }
 
+/// Whether the vectors of a tile go past the cache: a large result, every row of which is aligned.
+template <class T>
+FASTNN_INLINE bool streams_of(const T* y, int64_t arrays, const Tile& t, const ChannelShape& p) {
+  return past_cache(arrays * p.n * p.s * p.c * static_cast<int64_t>(sizeof(T))) && stream_head(y, t.w) == 0 &&
+         t.pitch * static_cast<int64_t>(sizeof(T)) % kStreamAlign == 0;
+}
+template <class T>
+FASTNN_INLINE void write(T* p, Vec<T> v, int64_t k, bool streams) {
+  if (streams && k == kLanes<T>)
+    stream(p, v);
+  else
+    put(p, v, k);
+}
+
 /// Sums of d and d^2, d = x - pivot, down the columns of a tile.
 template <class T>
 void sums_about(T* s1, T* s2, const T* x, const T* pivot, const Tile& t) {
@@ -59,13 +78,10 @@ void sums_about(T* s1, T* s2, const T* x, const T* pivot, const Tile& t) {
       [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
         const V p = load(pivot + j);
         V d[kTree];
-#pragma GCC unroll 8
+#pragma GCC unroll 2
         for (int r = 0; r < kTree; ++r) d[r] = get(x + i + r * t.pitch, k) - p;
-        const V a = (d[0] + d[1]) + (d[2] + d[3]), b = (d[4] + d[5]) + (d[6] + d[7]);
-        const V q = fma(d[1], d[1], d[0] * d[0]) + fma(d[3], d[3], d[2] * d[2]);
-        const V u = fma(d[5], d[5], d[4] * d[4]) + fma(d[7], d[7], d[6] * d[6]);
-        store(s1 + j, load(s1 + j) + (a + b));
-        store(s2 + j, load(s2 + j) + (q + u));
+        store(s1 + j, load(s1 + j) + (d[0] + d[1]));
+        store(s2 + j, load(s2 + j) + fma(d[1], d[1], d[0] * d[0]));
       },
       [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
         const V d = get(x + i, k) - load(pivot + j);
@@ -139,7 +155,7 @@ void merge_blocks(double* out, int64_t pitch, const ChannelShape& p, const F& f)
 template <class T>
 void stats(double* out, double* part, double* sums, const T* x, const ChannelShape& p, double eps) {
   const int64_t width = p.width(), all = p.all_blocks(), outputs = p.n * p.groups;
-  each_tile(p, [&](const Tile& t) {
+  each_tile(p, false, [&](const Tile& t) {
     double* to = part + (t.n * all + t.block) * 2 * width + t.j0;
     tile_moments(to, to + width, x + t.start, t);
   });
@@ -205,11 +221,12 @@ void tile_coefficients(T* m, T* scale, T* shift, const double* stats, const T* w
 template <class T>
 void apply(T* y, const T* x, const double* stats, const T* weight, const T* bias, const ChannelShape& p) {
   typedef Vec<T> V;
-  each_tile(p, [&](const Tile& t) {
+  each_tile(p, true, [&](const Tile& t) {
     T m[kWidest + kLanes<T>], scale[kWidest + kLanes<T>], shift[kWidest + kLanes<T>];
     tile_coefficients(m, scale, shift, stats, weight, bias, t, p);
     const T* in = x + t.start;
     T* out = y + t.start;
+    const bool streams = streams_of(out, 2, t, p);
     const auto one = [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
       put(out + i, fma(get(in + i, k) - load(m + j), load(scale + j), load(shift + j)), k);
     };
@@ -217,8 +234,9 @@ void apply(T* y, const T* x, const double* stats, const T* weight, const T* bias
         t,
         [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
           const V a = load(m + j), b = load(scale + j), c = load(shift + j);
-#pragma GCC unroll 8
-          for (int r = 0; r < kTree; ++r) put(out + i + r * t.pitch, fma(get(in + i + r * t.pitch, k) - a, b, c), k);
+#pragma GCC unroll 2
+          for (int r = 0; r < kTree; ++r)
+            write(out + i + r * t.pitch, fma(get(in + i + r * t.pitch, k) - a, b, c), k, streams);
         },
         one);
   });
@@ -238,16 +256,13 @@ void tile_sums(double* sum, double* dot, const T* dy, const T* x, const double* 
       [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
         const V c = load(m + j);
         V g[kTree], d[kTree];
-#pragma GCC unroll 8
+#pragma GCC unroll 2
         for (int r = 0; r < kTree; ++r) {
           g[r] = get(dy + i + r * t.pitch, k);
           d[r] = get(x + i + r * t.pitch, k) - c;
         }
-        const V a = (g[0] + g[1]) + (g[2] + g[3]), b = (g[4] + g[5]) + (g[6] + g[7]);
-        const V q = fma(g[1], d[1], g[0] * d[0]) + fma(g[3], d[3], g[2] * d[2]);
-        const V u = fma(g[5], d[5], g[4] * d[4]) + fma(g[7], d[7], g[6] * d[6]);
-        store(s1 + j, load(s1 + j) + (a + b));
-        store(s2 + j, load(s2 + j) + (q + u));
+        store(s1 + j, load(s1 + j) + (g[0] + g[1]));
+        store(s2 + j, load(s2 + j) + fma(g[1], d[1], g[0] * d[0]));
       },
       [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
         const V g = get(dy + i, k), d = get(x + i, k) - load(m + j);
@@ -262,6 +277,7 @@ template <class T>
 void tile_gradient(T* dx, const T* dy, const T* x, const double* stats, const double* sums, const T* weight,
                    const Tile& t, const ChannelShape& p) {
   typedef Vec<T> V;
+  const bool streams = streams_of(dx, 3, t, p);
   T m[kWidest + kLanes<T>], a[kWidest + kLanes<T>], b[kWidest + kLanes<T>], c[kWidest + kLanes<T>];
   const int64_t wide = p.c / p.groups, outputs = p.n * p.groups;
   const double count = double(p.s) * double(wide);
@@ -295,10 +311,11 @@ void tile_gradient(T* dx, const T* dy, const T* x, const double* stats, const do
       t,
       [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
         const V vm = load(m + j), va = load(a + j), vb = load(b + j), vc = load(c + j);
-#pragma GCC unroll 8
+#pragma GCC unroll 2
         for (int r = 0; r < kTree; ++r) {
           const int64_t q = i + r * t.pitch;
-          put(dx + q, fma(get(dy + q, k), va, fma(get(x + q, k) - vm, vb, vc)), k);
+          const V d = get(dy + q, k), v = get(x + q, k);
+          write(dx + q, fma(d, va, fma(v - vm, vb, vc)), k, streams);
         }
       },
       one);
@@ -309,7 +326,7 @@ void backward(T* dx, T* dweight, T* dbias, double* part, double* sums, const T* 
               const T* weight, const ChannelShape& p, bool given) {
   const int64_t width = p.width(), all = p.all_blocks(), outputs = p.n * p.groups;
   const int64_t wide = p.groups > 0 ? p.c / p.groups : 1;
-  each_tile(p, [&](const Tile& t) {
+  each_tile(p, false, [&](const Tile& t) {
     double* to = part + (t.n * all + t.block) * 2 * width + t.j0;
     tile_sums(to, to + width, dy + t.start, x + t.start, stats + t.n * p.groups, t, p);
   });
@@ -332,7 +349,7 @@ void backward(T* dx, T* dweight, T* dbias, double* part, double* sums, const T* 
     dweight[c] = T(dw);
   }
   if (dx == nullptr) return;
-  each_tile(p, [&](const Tile& t) {
+  each_tile(p, true, [&](const Tile& t) {
     if (!given) return tile_gradient(dx + t.start, dy + t.start, x + t.start, stats, sums, weight, t, p);
     T m[kWidest + kLanes<T>], scale[kWidest + kLanes<T>], none[kWidest + kLanes<T>];
     tile_coefficients<T>(m, scale, none, stats, weight, nullptr, t, p);

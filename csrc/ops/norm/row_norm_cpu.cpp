@@ -1,4 +1,5 @@
 #include "kernels/parallel.h"
+#include "kernels/stream.h"
 #include "ops/norm/norm_vector.h"
 #include "ops/norm/row_norm.h"
 
@@ -69,10 +70,10 @@ FASTNN_INLINE double sum(const T* x, int64_t n) {
 
 /// y = (x r + c) weight + bias with x - m for x.
 template <bool kWeight, bool kBias, class T>
-void write_row(T* y, const T* x, const T* weight, const T* bias, int64_t n, T m, T r, T c) {
+void write_row(T* y, const T* x, const T* weight, const T* bias, int64_t n, T m, T r, T c, bool streams) {
   typedef Vec<T> V;
   const V vm = splat<V>(double(m)), vr = splat<V>(double(r)), vc = splat<V>(double(c));
-  each_vector<T>(n, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+  write_run(y, n, streams, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
     V h = fma(get(x + j, k) - vm, vr, vc);
     if constexpr (kWeight && kBias)
       h = fma(h, get(weight + j, k), get(bias + j, k));
@@ -80,7 +81,7 @@ void write_row(T* y, const T* x, const T* weight, const T* bias, int64_t n, T m,
       h = h * get(weight + j, k);
     else if constexpr (kBias)
       h = h + get(bias + j, k);
-    put(y + j, h, k);
+    return h;
   });
 }
 
@@ -91,6 +92,7 @@ void forward(bool center, T* y, double* stats, const T* x, const T* weight, cons
   const auto write = weight != nullptr ? bias != nullptr ? write_row<true, true, T> : write_row<true, false, T>
                      : bias != nullptr ? write_row<false, true, T>
                                        : write_row<false, false, T>;
+  const bool streams = past_cache(2 * rows * cols * static_cast<int64_t>(sizeof(T)));
   parallel_range(rows, kGrain / (cols > 0 ? cols : 1), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * cols;
@@ -101,8 +103,9 @@ void forward(bool center, T* y, double* stats, const T* x, const T* weight, cons
       const double var = s.b / count - delta * delta, scale = 1 / __builtin_sqrt((var < 0 ? 0 : var) + eps);
       stats[2 * r] = double(m) + delta;
       stats[2 * r + 1] = scale;
-      write(y + r * cols, row, weight, bias, cols, m, T(scale), T(-delta * scale));
+      write(y + r * cols, row, weight, bias, cols, m, T(scale), T(-delta * scale), streams);
     }
+    if (streams) stream_fence();
   });
 }
 
@@ -154,21 +157,21 @@ void row_sums(Sums* out, T* dw, T* db, const T* dy, const T* x, const T* weight,
 
 template <class T>
 void write_gradient(T* dx, const T* dy, const T* x, const T* weight, const RowStats<T>& s, int64_t n, double a,
-                    double b) {
+                    double b, bool streams) {
   typedef Vec<T> V;
   // dx = r (g - a - (x - m) r b - c b)
   const V m = splat<V>(double(s.m)), r = splat<V>(double(s.r));
   const V slope = splat<V>(-double(s.r) * double(s.r) * b), shift = splat<V>(-double(s.r) * (a + double(s.c) * b));
-  each_vector<T>(n, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+  write_run(dx, n, streams, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
     V g = get(dy + j, k);
     if (weight != nullptr) g = g * get(weight + j, k);
-    put(dx + j, fma(g, r, fma(get(x + j, k) - m, slope, shift)), k);
+    return fma(g, r, fma(get(x + j, k) - m, slope, shift));
   });
 }
 
 template <bool kParams, class T>
 void backward_block(bool center, T* dx, T* dw, T* db, const T* dy, const T* x, const double* stats, const T* weight,
-                    int64_t rows, int64_t cols) {
+                    int64_t rows, int64_t cols, bool streams) {
   if constexpr (kParams)
     for (int64_t j = 0; j < cols; ++j) dw[j] = db[j] = T(0);
   const double per = 1 / double(cols);
@@ -183,7 +186,7 @@ void backward_block(bool center, T* dx, T* dw, T* db, const T* dy, const T* x, c
       row_sums<1, kParams>(sums, dw, db, dy + at, x + at, weight, s, cols);
     for (int64_t i = 0; i < many && dx != nullptr; ++i)
       write_gradient(dx + at + i * cols, dy + at + i * cols, x + at + i * cols, weight, s[i], cols,
-                     center ? sums[i].a * per : 0, sums[i].b * per);
+                     center ? sums[i].a * per : 0, sums[i].b * per, streams);
     r += many;
   }
 }
@@ -193,6 +196,7 @@ void backward(bool center, T* dx, T* dweight, T* dbias, T* part, const T* dy, co
               const T* weight, int64_t rows, int64_t cols) {
   const int64_t block = row_norm_block(rows), blocks = row_norm_blocks(rows);
   const bool params = dweight != nullptr;
+  const bool streams = dx != nullptr && past_cache(3 * rows * cols * static_cast<int64_t>(sizeof(T)));
   const int64_t grain = kGrain / (block * (cols > 0 ? cols : 1));
   parallel_range(blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
@@ -200,11 +204,12 @@ void backward(bool center, T* dx, T* dweight, T* dbias, T* part, const T* dy, co
       T* to = params ? part + 2 * b * cols : nullptr;
       if (params)
         backward_block<true>(center, dx != nullptr ? dx + at : dx, to, to + cols, dy + at, x + at, stats + 2 * r,
-                             weight, count, cols);
+                             weight, count, cols, streams);
       else
-        backward_block<false, T>(center, dx + at, nullptr, nullptr, dy + at, x + at, stats + 2 * r, weight, count,
-                                 cols);
+        backward_block<false, T>(center, dx + at, nullptr, nullptr, dy + at, x + at, stats + 2 * r, weight, count, cols,
+                                 streams);
     }
+    if (streams) stream_fence();
   });
   if (!params) return;
   parallel_range(cols, kGrain / 4 / (blocks > 0 ? blocks : 1), [&](int64_t begin, int64_t end) {

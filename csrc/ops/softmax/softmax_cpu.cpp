@@ -1,6 +1,7 @@
 #include "kernels/parallel.h"
+#include "kernels/stream.h"
 #include "ops/reduce/reduce_driver.h"
-#include "ops/reduce/reduce_fold.h"
+#include "ops/softmax/exp_sum.h"
 #include "ops/softmax/softmax.h"
 
 namespace fastnn {
@@ -9,53 +10,22 @@ namespace {
 
 // An exponential costs about ten additions, so threads pay from fewer elements than in a sum.
 constexpr int64_t kGrain = 16384;
-// Elements whose float sum is then added in double.
-constexpr int64_t kBlock = 4096;
 // Columns by rows that stay in L2 between the passes of a strip.
 constexpr int64_t kStripElements = 32768;
 constexpr int64_t kMaxStrip = 512;
 
-struct Value {
-  template <class V>
-  FASTNN_INLINE V operator()(V x, int64_t = 0) const {
-    return x;
-  }
-};
-
-/// Sum of exp(x - m) over n elements; stored to y where kStore.
-template <bool kStore, class T>
-FASTNN_INLINE double exp_sum(T* y, const T* x, int64_t n, T m) {
-  constexpr int W = kLanes<T>;
-  const Vec<T> vm = splat<Vec<T>>(m);
-  double total = 0;
-  for (int64_t first = 0; first < n; first += kBlock) {
-    const int64_t last = smaller(first + kBlock, n);
-    Vec<T> a = splat<Vec<T>>(0.0), b = a;
-    int64_t i = first;
-    for (; i + 2 * W <= last; i += 2 * W) {
-      const Vec<T> e = exp(load(x + i) - vm), f = exp(load(x + i + W) - vm);
-      if constexpr (kStore) store(y + i, e), store(y + i + W, f);
-      a += e;
-      b += f;
-    }
-    for (; i < last; i += W) {
-      const int64_t k = smaller(W, last - i);
-      const Vec<T> e = exp(load_n(x + i, k) - vm);
-      if constexpr (kStore) store_n(y + i, e, k);
-      a += lane_index<T>() < static_cast<IntLane<T>>(k) ? e : splat<Vec<T>>(0.0);
-    }
-    total += static_cast<double>(hsum(a + b));
-  }
-  return total;
+/// Whether results of n elements, made from so many arrays of them, go past the cache.
+template <class T>
+FASTNN_INLINE bool large(int64_t n, int64_t arrays) {
+  return past_cache((arrays + 1) * n * static_cast<int64_t>(sizeof(T)));
 }
 
 /// y = f(x) over n elements, f on vectors.
 template <class T, class F>
-FASTNN_INLINE void transform(T* y, const T* x, int64_t n, const F& f) {
-  constexpr int W = kLanes<T>;
-  int64_t i = 0;
-  for (; i + W <= n; i += W) store(y + i, f(load(x + i)));
-  if (i < n) store_n(y + i, f(load_n(x + i, n - i)), n - i);
+FASTNN_INLINE void transform(T* y, const T* x, int64_t n, bool streams, const F& f) {
+  write_run(y, n, streams, [&](int64_t i, int64_t k) FASTNN_LAMBDA_INLINE {
+    return f(k == kLanes<T> ? load(x + i) : load_n(x + i, k));
+  });
 }
 
 /// What is known of a part of a line: its largest element, and the sum of exp(x - max).
@@ -64,25 +34,29 @@ struct Part {
 };
 
 template <class T, bool kLog>
-FASTNN_INLINE void finish_line(T* y, const T* x, int64_t n, Part p) {
+FASTNN_INLINE void finish_line(T* y, const T* x, int64_t n, bool streams, Part p) {
   if constexpr (kLog) {
     const Vec<T> vm = splat<Vec<T>>(p.max), vl = splat<Vec<T>>(::log(p.sum));
-    transform(y, x, n, [&](Vec<T> v) { return (v - vm) - vl; });
+    transform(y, x, n, streams, [&](Vec<T> v) FASTNN_LAMBDA_INLINE { return (v - vm) - vl; });
   } else {
     const Vec<T> vm = splat<Vec<T>>(p.max), scale = splat<Vec<T>>(1.0 / p.sum);
-    transform(y, x, n, [&](Vec<T> v) { return exp(v - vm) * scale; });
+    if (ordinary(p.max))
+      transform(y, x, n, streams, [&](Vec<T> v) FASTNN_LAMBDA_INLINE { return exp_below(v - vm) * scale; });
+    else
+      transform(y, x, n, streams, [&](Vec<T> v) FASTNN_LAMBDA_INLINE { return exp(v - vm) * scale; });
   }
 }
 
-/// One line that stays in the cache between its passes: maximum, exponentials and their sum, scaling.
+/// One line that stays in the cache between its passes: maximum, exponentials and their sum, scaling. The exponentials
+/// are written to y at once, so that its lines are fetched while they are computed, not while they are scaled.
 template <class T, bool kLog>
 FASTNN_INLINE void line(T* y, const T* x, int64_t n) {
-  const T m = fold_run(x, n, Value(), Max());
+  const T m = line_max(x, n);
   if constexpr (kLog) {
-    finish_line<T, true>(y, x, n, {static_cast<double>(m), exp_sum<false>(y, x, n, m)});
+    finish_line<T, true>(y, x, n, false, {static_cast<double>(m), exp_sum<false>(y, x, n, m)});
   } else {
     const Vec<T> scale = splat<Vec<T>>(1.0 / exp_sum<true>(y, x, n, m));
-    transform(y, y, n, [&](Vec<T> v) { return v * scale; });
+    transform(y, y, n, false, [&](Vec<T> v) FASTNN_LAMBDA_INLINE { return v * scale; });
   }
 }
 
@@ -106,6 +80,7 @@ Part chunk_part(const T* x, int64_t n) {
 
 template <class T, bool kLog>
 void long_lines(T* y, const T* x, int64_t outer, int64_t n, Part* part) {
+  const bool streams = large<T>(outer * n, 1);
   const int64_t chunks = n / kSoftmaxChunk + (n % kSoftmaxChunk != 0);
   parallel_tasks(outer * chunks, [&](int64_t t) {
     const int64_t i = t % chunks * kSoftmaxChunk;
@@ -122,7 +97,8 @@ void long_lines(T* y, const T* x, int64_t outer, int64_t n, Part* part) {
   }
   parallel_tasks(outer * chunks, [&](int64_t t) {
     const int64_t i = t % chunks * kSoftmaxChunk, at = t / chunks * n + i;
-    finish_line<T, kLog>(y + at, x + at, smaller(kSoftmaxChunk, n - i), part[t / chunks * chunks]);
+    finish_line<T, kLog>(y + at, x + at, smaller(kSoftmaxChunk, n - i), streams, part[t / chunks * chunks]);
+    if (streams) stream_fence();
   });
 }
 
@@ -283,12 +259,12 @@ FASTNN_INLINE V gradient(V dy, V y, V dot) {
 }
 
 template <class T, bool kLog>
-FASTNN_INLINE void line_gradient(T* dx, const T* dy, const T* y, int64_t n, double dot) {
-  constexpr int W = kLanes<T>;
+FASTNN_INLINE void line_gradient(T* dx, const T* dy, const T* y, int64_t n, bool streams, double dot) {
   const Vec<T> v = splat<Vec<T>>(dot);
-  int64_t i = 0;
-  for (; i + W <= n; i += W) store(dx + i, gradient<kLog>(load(dy + i), load(y + i), v));
-  if (i < n) store_n(dx + i, gradient<kLog>(load_n(dy + i, n - i), load_n(y + i, n - i), v), n - i);
+  write_run(dx, n, streams, [&](int64_t i, int64_t k) FASTNN_LAMBDA_INLINE {
+    return k == kLanes<T> ? gradient<kLog>(load(dy + i), load(y + i), v)
+                          : gradient<kLog>(load_n(dy + i, k), load_n(y + i, k), v);
+  });
 }
 
 template <class T, bool kLog>
@@ -316,6 +292,7 @@ void strip_gradient(T* dx, const T* dy, const T* y, int64_t n, int64_t pitch, in
 
 template <class T, bool kLog>
 void backward(T* dx, const T* dy, const T* y, int64_t outer, int64_t n, int64_t inner, double* scratch) {
+  const bool streams = large<T>(outer * n * inner, 2);
   if (inner > 1) {
     each_strip(outer, n, inner, [&](int64_t o, int64_t j, int64_t w) {
       const int64_t i = o * n * inner + j;
@@ -331,12 +308,15 @@ void backward(T* dx, const T* dy, const T* y, int64_t outer, int64_t n, int64_t 
       for (int64_t c = 1; c < chunks; ++c) scratch[o * chunks] += scratch[o * chunks + c];
     parallel_tasks(outer * chunks, [&](int64_t t) {
       const int64_t i = t % chunks * kSoftmaxChunk, at = t / chunks * n + i;
-      line_gradient<T, kLog>(dx + at, dy + at, y + at, smaller(kSoftmaxChunk, n - i), scratch[t / chunks * chunks]);
+      line_gradient<T, kLog>(dx + at, dy + at, y + at, smaller(kSoftmaxChunk, n - i), streams,
+                             scratch[t / chunks * chunks]);
+      if (streams) stream_fence();
     });
   } else {
     parallel_range(outer, kGrain / n, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin * n; i < end * n; i += n)
-        line_gradient<T, kLog>(dx + i, dy + i, y + i, n, line_dot<T, kLog>(dy + i, y + i, n));
+        line_gradient<T, kLog>(dx + i, dy + i, y + i, n, streams, line_dot<T, kLog>(dy + i, y + i, n));
+      if (streams) stream_fence();
     });
   }
 }
