@@ -54,7 +54,6 @@ class Worker:
 
     def prepare(self, index, folder, tiny):
         """Build the case, compare its result with float64, warm up. `folder` keeps that result for the others."""
-        from case import Missing
         from libraries import plain
 
         case = self.suite.CASES[index]
@@ -63,10 +62,7 @@ class Worker:
         if self.lib in case.skip:
             return {"skip": case.skip[self.lib]}
         inputs = self.suite.inputs(params, case.rng())
-        try:
-            run = builder(params, inputs, self.threads)
-        except Missing as e:
-            return {"skip": str(e)}
+        run = builder(params, inputs, self.threads)
         if run is None:
             return {"skip": "no such case in this library"}
         start = time.perf_counter()
@@ -119,6 +115,8 @@ def main():
     fd, lib, threads, suite = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
     # Before any import that starts threads: pools look at the affinity mask to choose their size.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    from case import Missing
+
     pipe = Connection(fd)
     try:
         worker = Worker(lib, threads, suite)
@@ -134,6 +132,8 @@ def main():
             return
         try:
             pipe.send(getattr(worker, name)(*arguments))
+        except Missing as e:
+            pipe.send({"skip": str(e)})
         except Exception as e:
             traceback.print_exc(limit=-2)
             pipe.send({"failed": f"{type(e).__name__}: {e}"})
