@@ -1,7 +1,7 @@
 """Calls that must fail: (code, exception, words of its message). The names are those of `names()`."""
 
 import numpy as np
-from malformed_vision import BOXES, POOL
+from malformed_vision import BOXES, POOL, RESIZE
 
 import fastnn
 
@@ -380,4 +380,4 @@ AUTOGRAD = [
     ("w = T([[0, 1, 1]]); z = r.gather(0, w); w.fill_(99); z.sum().backward()", (R, IE), "gather"),
 ]  # fmt: skip
 
-CALLS = [*CREATE, *VIEWS, *INDEX, *ARITHMETIC, *REDUCE, *MATMUL, *LOSSES, *AUTOGRAD, *POOL, *BOXES]
+CALLS = [*CREATE, *VIEWS, *INDEX, *ARITHMETIC, *REDUCE, *MATMUL, *LOSSES, *AUTOGRAD, *POOL, *BOXES, *RESIZE]

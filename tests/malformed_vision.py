@@ -113,3 +113,28 @@ POOL = [
     ("fastnn.nn.functional.lp_pool2d(p, 0, 2)", V, "lp_pool2d: norm_type"),
     ("fastnn.nn.functional.global_avg_pool(x)", V, "global_avg_pool: expected x of shape"),
 ]  # fmt: skip
+
+RESIZE = [
+    ("F.interpolate(p)", V, "interpolate: expected either size or scale_factor, got neither"),
+    ("F.interpolate(p, 2, 2.0)", V, "interpolate: expected either size or scale_factor, got both"),
+    ("F.interpolate(p, 0)", V, "interpolate: the output would have the size 0"),
+    ("F.interpolate(p, -3)", V, "interpolate: the output would have the size -3"),
+    ("F.interpolate(p, (2, 2, 2))", V, "interpolate: size expects one number or 2"),
+    ("F.interpolate(p, huge)", (OV, M), ""),
+    ("F.interpolate(p, (2**40, 1), mode='bilinear')", (OV, M), ""),
+    ("F.interpolate(p, scale_factor=0.0)", V, "interpolate: scale_factor expects a positive number"),
+    ("F.interpolate(p, scale_factor=-1.0)", V, "interpolate: scale_factor"),
+    ("F.interpolate(p, scale_factor=nan)", V, "interpolate: scale_factor"),
+    ("F.interpolate(p, scale_factor=float('inf'))", V, "interpolate: scale_factor"),
+    ("F.interpolate(p, scale_factor=1e300)", OV, "overflow"),
+    ("F.interpolate(p, scale_factor=0.01)", V, "interpolate: the output would have the size 0"),
+    ("F.interpolate(p, scale_factor=(2.0, 2.0, 2.0))", V, "interpolate: scale_factor expects one number or 2"),
+    ("F.interpolate(p, 2, mode='linear')", V, "interpolate: mode expects"),
+    ("F.interpolate(p, 2, mode='cubic')", V, "interpolate: mode expects"),
+    ("F.interpolate(p, 2, align_corners=True)", V, "interpolate: align_corners"),
+    ("F.interpolate(p, 2, recompute_scale_factor=True)", V, "interpolate: recompute_scale_factor"),
+    ("F.interpolate(x, 2)", V, "interpolate: expected x of shape"),
+    ("F.interpolate(p.long(), 2)", TE, "interpolate: expected a float32"),
+    ("F.interpolate(fastnn.zeros(1, 0, 4, 2), 2)", V, "interpolate: nothing to resize"),
+    ("F.interpolate(p, '2')", TE, "interpolate"),
+]  # fmt: skip

@@ -66,8 +66,10 @@ from .pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from .upsample import Upsample
 
 __all__ = [
+    "Upsample",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
