@@ -62,9 +62,11 @@ struct Plan {
     panels = ceil_div(columns, width);
     by_panel = rows * chunk * int64_t(sizeof(T)) <= kRowBytes;
     // B with contiguous rows is read in place unless many row tiles come back to more of it than the caches and the TLB
-    // hold; then one copy (about the cost of five rows of multiply-adds) is cheaper.
+    // hold, or to single cache lines that evict each other; then one copy (about the cost of five rows of
+    // multiply-adds) is cheaper.
     const int64_t span = chunk * (g.b_row < 0 ? -g.b_row : g.b_row) * int64_t(sizeof(T));
-    pack_b = g.b_col != 1 || (!by_panel && rows >= 128 && span > kSpanBytes);
+    pack_b = g.b_col != 1 || (!by_panel && rows >= 128 && span > kSpanBytes) ||
+             (width * int64_t(sizeof(T)) <= 64 && rows >= 4 * kMaxRows && chunk >= 32 && aliases<T>(g.b_row));
     // A with contiguous rows is read in place unless its rows evict each other, with contiguous columns unless a tile's
     // column of cache lines is too long for the first-level cache.
     const bool evicts = aliases<T>(g.a_col == 1 ? g.a_row : g.a_col);
@@ -94,6 +96,14 @@ struct Slice {
   void pack(T* out, int64_t q) const {
     const int64_t n = plan.panel_columns(q);
     pack_panel(out, round_up(n, kLanes<T>), B + q * plan.width * g.b_col, g.b_row, g.b_col, kc, n);
+  }
+  /// Full panels [q0, q1) of B with contiguous rows, row by row: long runs are read, the panels written side by side.
+  void pack_rows_of_b(T* out, int64_t q0, int64_t q1) const {
+    const T* from = B + q0 * plan.width;
+    const int64_t panel = kc * plan.width;
+    for (int64_t k = 0; k < kc; ++k, from += g.b_row, out += plan.width)
+      for (int64_t q = 0; q < q1 - q0; ++q)
+        for (int64_t j = 0; j < plan.width; j += kLanes<T>) store(out + q * panel + j, load(from + q * plan.width + j));
   }
   /// Row tiles [t0, t1) of A packed one after the other to `out`.
   void pack_rows_of(T* out, int64_t t0, int64_t t1) const {
@@ -163,7 +173,12 @@ void block(const GemmArgs<T>& g, const T* A, const T* B, const Part<T>& p) {
     return !s.packs(q) ? nullptr : plan.pack_b ? packed_b + (q - q0) * s.kc * plan.width : packed_b;
   };
   const auto pack = [&](const Slice<T>& s, int64_t q0, int64_t q1) {
-    for (int64_t q = q0; q < q1; ++q)
+    int64_t q = q0;
+    if (plan.pack_b && g.b_col == 1) {
+      q = plan.panel_columns(q1 - 1) == plan.width ? q1 : q1 - 1;
+      s.pack_rows_of_b(packed_b, q0, q);
+    }
+    for (; q < q1; ++q)
       if (s.packs(q)) s.pack(at(s, q, q0), q);
   };
   const auto tiles = [&](Slice<T>& s, int64_t q0, int64_t q1, int64_t t0, int64_t t1) {
