@@ -103,7 +103,7 @@ void forward_band(const Windows<T>& windows, const T* packed, int64_t b, int64_t
 
   int64_t first, last;
   windows.band(b, first, last);
-  const int64_t pixels = last - first, tiles = ceil_div(pixels, kTileRows);
+  const int64_t pixels = last - first;
   result_pixels(g, first, pixels, to);
   const int64_t step = windows.step();
   if (windows.see == See::copied) windows.fill(b, 0, copy);
@@ -115,15 +115,16 @@ void forward_band(const Windows<T>& windows, const T* packed, int64_t b, int64_t
       });
     const T* const w = packed + group * K * panels.pitch();
     for (int64_t q = q0; q < q1; ++q) {
-      const int64_t width = panels.width(q), column = group * g.F + panels.first(q);
+      const int64_t width = panels.width(q), column = group * g.F + panels.first(q), vecs = width / kLanes<T>;
+      const int64_t tiles = ceil_div(pixels, conv_tile_most(vecs));
       for (int64_t c = 0; c < chunks; ++c) {
         const bool end = c + 1 == chunks;
         const ConvEnd<T> finish{c > 0, end && g.bias ? g.bias + column : nullptr, end ? g.act : Activation::none};
         const T* const B = w + panels.first(q) * K + c * chunk * width;
         for (int64_t t = 0; t < tiles; ++t) {
           const int64_t m = cut(pixels, tiles, t), mr = cut(pixels, tiles, t + 1) - m;
-          conv_tile_for<T>(mr, width / kLanes<T>)(runs + firsts[c], firsts[c + 1] - firsts[c], 1, rows + m, B, to + m,
-                                                  column, static_cast<int>(panels.size(q)), finish);
+          conv_tile_for<T>(mr, vecs)(runs + firsts[c], firsts[c + 1] - firsts[c], 1, rows + m, B, to + m, column,
+                                     static_cast<int>(panels.size(q)), finish);
         }
       }
     }
@@ -193,7 +194,7 @@ void gradient_band(const Windows<T>& windows, const T* dy, int64_t b, int64_t m0
     for (int64_t r = 0; r < firsts[1]; ++r)
       for (int64_t i = 0; i < window[r].len; ++i, ++m)
         if (m >= m0 && m < m1) rows[m - m0] = base + window[r].offset + i, to[m - m0] = out + m * ld;
-    const int64_t count = m1 - m0, tiles = ceil_div(count, kTileRows);
+    const int64_t count = m1 - m0;
     for (int64_t q = 0; q < panels.count; ++q) {
       const int64_t n = panels.size(q), width = panels.width(q), column = panels.first(q);
       const T* const from = dy + first * dy_pitch + group * g.F + column;
@@ -206,6 +207,7 @@ void gradient_band(const Windows<T>& windows, const T* dy, int64_t b, int64_t m0
           store(sum + j, add ? load(sum + j) + s : s);
         }
       }
+      const int64_t tiles = ceil_div(count, conv_tile_most(width / L));
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t i = cut(count, tiles, t), mr = cut(count, tiles, t + 1) - i;
         conv_tile_for<T>(mr, width / L)(lines, line_count, step, rows + i, packed, to + i, column, static_cast<int>(n),

@@ -2,12 +2,18 @@
 // registers.
 #include "ops/conv/conv_depthwise.h"
 #include "ops/conv/conv_scatter.h"
+#include "ops/conv/conv_winograd.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
 
 void conv_forward_f32(const ConvArgs<float>& args, float* scratch) {
-  args.depthwise() ? depthwise_forward(args, scratch) : conv_forward(args, scratch);
+  if (args.depthwise())
+    depthwise_forward(args, scratch);
+  else if (conv_winograds(args))
+    winograd_forward(args, scratch);
+  else
+    conv_forward(args, scratch);
 }
 
 void conv_weight_gradient_f32(const ConvArgs<float>& args, const float* dy, float* dw, float* db, float* scratch) {

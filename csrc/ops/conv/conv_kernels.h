@@ -42,10 +42,20 @@ static int64_t conv_columns(const ConvArgs<T>& g) {
   return g.depthwise() ? 1 : (g.F + 15) / 16 * 16;
 }
 
+/// Whether conv_forward takes 3x3 windows by Winograd's F(2x2, 3x3): 16 products for four pixels instead of 36. From
+/// channels that fill vectors, and images large enough to pay for the transformed weights, on; the batch does not
+/// decide, so an image alone has the same bits.
+template <class T>
+static bool conv_winograds(const ConvArgs<T>& g) {
+  bool fits = sizeof(T) == 4 && g.groups == 1 && g.C >= 32 && g.F >= 32 && g.C % 16 == 0 && g.F % 16 == 0;
+  for (int i = 0; i < 3; ++i) fits = fits && g.taps[i] == (i == 0 ? 1 : 3) && g.stride[i] == 1 && g.dilation[i] == 1;
+  return fits && g.in[0] == 1 && g.out[0] == 1 && g.pad[0] == 0 && g.out[1] * g.out[2] >= 192;
+}
+
 /// Elements of working memory that conv_forward needs for its packed weights.
 template <class T>
 static int64_t conv_forward_scratch(const ConvArgs<T>& g) {
-  return g.groups * g.K() * conv_columns(g);
+  return conv_winograds(g) ? 16 * g.C * g.F : g.groups * g.K() * conv_columns(g);
 }
 
 /// The sum over pixels in the gradient of w is cut into this many parts, each with a partial result of its own: by the

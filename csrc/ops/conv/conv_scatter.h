@@ -75,16 +75,18 @@ void scatter_lines(const ConvArgs<T>& g, T* x, const T* dy, const T* packed, int
       if (!reaches) continue;
       const T* const from = dy + (n * g.image_pixels() + line * row_pixels) * dy_pitch + group * g.F;
       for (int64_t p0 = 0; p0 < row_pixels; p0 += most) {
-        const int64_t pixels = min64(most, row_pixels - p0), tiles = ceil_div(pixels, kTileRows);
+        const int64_t pixels = min64(most, row_pixels - p0);
         for (int64_t p = 0; p < pixels; ++p) rows[p] = from + (p0 + p) * dy_pitch, to[p] = windows + p * ld;
         const Run all{0, g.F};
-        for (int64_t q = 0; q < panels.count; ++q)
+        for (int64_t q = 0; q < panels.count; ++q) {
+          const int64_t w = panels.width(q), tiles = ceil_div(pixels, conv_tile_most(w / kLanes<T>));
           for (int64_t t = 0; t < tiles; ++t) {
-            const int64_t m = cut(pixels, tiles, t), mr = cut(pixels, tiles, t + 1) - m, w = panels.width(q);
+            const int64_t m = cut(pixels, tiles, t), mr = cut(pixels, tiles, t + 1) - m;
             conv_tile_for<T>(mr, w / kLanes<T>)(&all, 1, 1, rows + m, packed + (group * ld + panels.first(q)) * g.F,
                                                 to + m, panels.first(q), static_cast<int>(w),
                                                 ConvEnd<T>{false, nullptr, Activation::none});
           }
+        }
         for (int64_t pass = 0; pass < apart; ++pass)
           for (int64_t p = pass; p < pixels; p += apart) {
             const int64_t w0 = (p0 + p) * g.stride[2] - g.pad[2];

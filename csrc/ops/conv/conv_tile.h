@@ -18,11 +18,11 @@ namespace FASTNN_ISA {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kTileRows = 14;
+constexpr int kTileRows = 14, kTallRows = 28;  // with two vectors of columns, with one
 #elif defined(__aarch64__)
-constexpr int kTileRows = 12;
+constexpr int kTileRows = 12, kTallRows = 24;
 #else
-constexpr int kTileRows = 6;
+constexpr int kTileRows = 6, kTallRows = 12;
 #endif
 
 /// `len` terms, the first one at `offset` from each row's pointer, the others at the step of the call.
@@ -48,7 +48,7 @@ __attribute__((noinline)) void conv_tile(const Run* runs, int64_t count, int64_t
                                          T* const* C, int64_t column, int n, const ConvEnd<T>& end) {
   constexpr int L = kLanes<T>;
   Vec<T> acc[MR][NV];
-#pragma GCC unroll 14
+#pragma GCC unroll 28
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) acc[i][j] = Vec<T>{};
@@ -58,7 +58,7 @@ __attribute__((noinline)) void conv_tile(const Run* runs, int64_t count, int64_t
       Vec<T> b[NV];
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) b[j] = load(B + j * L);
-#pragma GCC unroll 14
+#pragma GCC unroll 28
       for (int i = 0; i < MR; ++i) {
         const Vec<T> a = splat<Vec<T>>(rows[i][at]);
 #pragma GCC unroll 4
@@ -69,7 +69,7 @@ __attribute__((noinline)) void conv_tile(const Run* runs, int64_t count, int64_t
   }
   const int last = n - (NV - 1) * L;
   if (end.add) {
-#pragma GCC unroll 14
+#pragma GCC unroll 28
     for (int i = 0; i < MR; ++i) {
       const T* const c = C[i] + column;
 #pragma GCC unroll 4
@@ -81,17 +81,17 @@ __attribute__((noinline)) void conv_tile(const Run* runs, int64_t count, int64_t
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) {
       const Vec<T> bias = j + 1 < NV ? load(end.bias + j * L) : load_n(end.bias + j * L, last);
-#pragma GCC unroll 14
+#pragma GCC unroll 28
       for (int i = 0; i < MR; ++i) acc[i][j] = acc[i][j] + bias;
     }
   }
   if (end.act == Activation::relu) {
-#pragma GCC unroll 14
+#pragma GCC unroll 28
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] < Vec<T>{} ? Vec<T>{} : acc[i][j];  // keeps NaN
   }
-#pragma GCC unroll 14
+#pragma GCC unroll 28
   for (int i = 0; i < MR; ++i) {
     T* const c = C[i] + column;
 #pragma GCC unroll 4
@@ -112,11 +112,12 @@ inline ConvTileFn<T>* conv_tile_rows(int64_t rows) {
     return rows == MR ? &conv_tile<T, MR, NV> : conv_tile_rows<T, NV, MR - 1>(rows);
 }
 
-/// The tile for these rows (at most kTileRows) and vectors of columns (1 or 2).
+/// The tile for these rows (at most conv_tile_most(vecs)) and vectors of columns (1 or 2).
 template <class T>
 inline ConvTileFn<T>* conv_tile_for(int64_t rows, int64_t vecs) {
-  return vecs == 1 ? conv_tile_rows<T, 1, kTileRows>(rows) : conv_tile_rows<T, 2, kTileRows>(rows);
+  return vecs == 1 ? conv_tile_rows<T, 1, kTallRows>(rows) : conv_tile_rows<T, 2, kTileRows>(rows);
 }
+inline int64_t conv_tile_most(int64_t vecs) { return vecs == 1 ? kTallRows : kTileRows; }
 
 }  // namespace
 }  // namespace FASTNN_ISA
