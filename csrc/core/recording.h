@@ -1,6 +1,7 @@
 #pragma once
 // What the core asks while a step is being captured (runtime/capture.h implements it). Per thread; null otherwise.
 
+#include <cstddef>
 #include <stdexcept>
 
 #include "core/random.h"
@@ -39,8 +40,9 @@ struct Recorder {
   /// The gradient of a leaf is about to be read, or (`overwrites`) replaced whatever it was.
   virtual void gradient(AccumulateGrad& box, bool overwrites) = 0;
   virtual RandomState next_random() = 0;
-  /// One launch, with its arguments; `operands` (may be null) of an elementwise one.
-  virtual void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments,
+  /// One launch, with its arguments (plain data of so many bytes, 0: not to be searched); `operands` (may be null) of
+  /// an elementwise one.
+  virtual void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments, size_t bytes,
                         const ElementwiseOperands* operands) = 0;
   /// Something that no replay can repeat was refused: the step is not recorded, whoever catches the error.
   virtual void refused(const char* message) = 0;

@@ -314,6 +314,8 @@ void bind_capture(Binder& b) {
                       for (const Tensor& t : dense) copies.push_back(clone(t));
                       return copies;
                     });
+  b.python_function("_recording_drop_slots",
+                    [](const py::object& recording) { recording_of(recording).program->drop_slots(); });
   b.python_function("_recording_cancel", [](const py::object& recording) {
     recording_of(recording).forget();
     recording_of(recording).program->cancel();

@@ -101,6 +101,43 @@ void Program::clear_recording() {
   leaves_.clear();
   gradients_.clear();
   outputs_.clear();
+  uses_.clear();
+}
+
+// An input is read where it is if the step never wrote to it, does not return it, and every argument that points into
+// it points to its begin. Small ones are cheaper to copy.
+Program::Uses Program::uses_of(const Tensor& slot) const {
+  constexpr int64_t kLarge = 4096;
+  const Storage& s = *slot.impl()->storage;
+  Uses uses;
+  if (s.bytes < kLarge || !slot.is_contiguous() || slot.requires_grad()) return uses;
+  for (const auto& [storage, version] : versions_)
+    if (storage.get() == &s && storage->version.load() != version) return uses;
+  for (const Output& o : outputs_)
+    if (o.recorded.impl()->storage.get() == &s) return uses;
+  const auto begin = reinterpret_cast<uintptr_t>(s.data), end = begin + static_cast<uintptr_t>(s.bytes);
+  for (const Call& c : calls_) {
+    if (c.bytes == 0) return uses;
+    for (size_t k = 0; k + sizeof(void*) <= c.bytes; k += sizeof(void*)) {
+      void* at = static_cast<char*>(c.arguments) + k;
+      uintptr_t value;
+      std::memcpy(&value, at, sizeof value);
+      if (value == begin) uses.at.push_back(at);
+      if (value > begin && value < end) return uses;
+    }
+  }
+  uses.in_place = true;
+  return uses;
+}
+
+void Program::drop_slots() {
+  if (phase_ != Phase::ready) return;
+  std::lock_guard<std::mutex> one_at_a_time(mutex_);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    TensorImpl& t = *slots_[i].impl();
+    if (!uses_[i].in_place || t.ref_count() != 1 || t.storage->ref_count() != 1 || t.storage->bytes == 0) continue;
+    t.storage = Storage::make(0);
+  }
 }
 
 bool Program::fits(size_t i, const Tensor& x) const {
@@ -112,6 +149,11 @@ bool Program::fits(size_t i, const Tensor& x) const {
 void Program::load(const std::vector<Tensor>& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor &from = inputs[i], &to = slots_[i];
+    if (i < uses_.size() && uses_[i].in_place) {
+      const void* address = from.raw();
+      for (void* at : uses_[i].at) std::memcpy(at, &address, sizeof address);
+      continue;
+    }
     if (from.impl()->storage == to.impl()->storage && from.impl()->offset == to.impl()->offset) continue;
     if (to.is_contiguous() && from.is_contiguous())
       std::memcpy(to.raw(), from.raw(), static_cast<size_t>(from.numel() * from.itemsize()));
@@ -148,6 +190,15 @@ void Program::end(const std::vector<Tensor>& outputs) {
       throw CaptureError(str("capture: the step did not do the same when it was run again (", traced_.size(),
                              " kernels, then ", launches_, "), so no replay could be right"));
     for (const Tensor& t : outputs) outputs_.push_back({t.detach(), {}});
+    for (const Tensor& slot : slots_) uses_.push_back(uses_of(slot));
+    const auto is_slot = [&](const Storage* s) {
+      return std::any_of(slots_.begin(), slots_.end(), [s](const Tensor& t) { return t.impl()->storage.get() == s; });
+    };
+    held_.erase(std::remove_if(held_.begin(), held_.end(), [&](const auto& h) { return is_slot(h.get()); }),
+                held_.end());
+    versions_.erase(
+        std::remove_if(versions_.begin(), versions_.end(), [&](const auto& v) { return is_slot(v.first.get()); }),
+        versions_.end());
     // What the step changed in place, every replay changes: graphs made outside must notice.
     const auto unchanged = [](const auto& v) { return v.first->version.load() == v.second; };
     versions_.erase(std::remove_if(versions_.begin(), versions_.end(), unchanged), versions_.end());
@@ -296,7 +347,7 @@ RandomState Program::next_random() {
   return state;
 }
 
-void Program::launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments,
+void Program::launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments, size_t bytes,
                        const ElementwiseOperands* operands) {
   if (phase_ != Phase::record) {
     destroy(arguments);
@@ -306,7 +357,7 @@ void Program::launched(const char* name, void (*run)(void*), void (*destroy)(voi
     }
     return;
   }
-  calls_.push_back({name, run, destroy, arguments});
+  calls_.push_back({name, run, destroy, arguments, bytes});
   const size_t now = launches_++;
   if (now < traced_.size() && std::strcmp(traced_[now], name) == 0 && plan_.launch()) return;
   refused_ = str("capture: the step did not do the same when it was run again (kernel ", now, " was ",

@@ -32,6 +32,8 @@ class Program : public Recorder, public RefCounted<Program> {
 
   Phase phase() const { return phase_; }
   const std::vector<Tensor>& slots() const { return slots_; }
+  /// Once nobody else holds the slots: gives back the memory of those that replays do not need.
+  void drop_slots();
   /// Whether `x` can go into the i-th slot: shape, dtype, order in memory, gradient wanted.
   bool fits(size_t i, const Tensor& x) const;
   /// Copies `inputs` into the slots; they must fit.
@@ -43,7 +45,8 @@ class Program : public Recorder, public RefCounted<Program> {
   void cancel();
   /// False when a leaf's memory was replaced (p.data = ...) or its gradient is another than the step added to.
   bool valid() const;
-  /// load(inputs), all launches, and copies of the outputs. Takes no memory from the allocator while at most one
+  /// All launches with `inputs` (which must fit), and copies of the outputs. Large inputs that the step only reads are
+  /// read where they are, the others copied. Takes no memory from the allocator while at most one
   /// earlier result of each kind is still in use.
   std::vector<Tensor> replay(const std::vector<Tensor>& inputs);
   /// Whether a replay is long enough to let other Python threads run meanwhile.
@@ -63,7 +66,7 @@ class Program : public Recorder, public RefCounted<Program> {
   void leaf(TensorImpl& t) override;
   void gradient(AccumulateGrad& box, bool overwrites) override;
   RandomState next_random() override;
-  void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments,
+  void launched(const char* name, void (*run)(void*), void (*destroy)(void*), void* arguments, size_t bytes,
                 const ElementwiseOperands* operands) override;
   void refused(const char* message) override { refused_ = message; }
 
@@ -73,6 +76,12 @@ class Program : public Recorder, public RefCounted<Program> {
     void (*run)(void*);
     void (*destroy)(void*);
     void* arguments;
+    size_t bytes;
+  };
+  /// Where recorded arguments hold the address of an input: replays put the caller's there.
+  struct Uses {
+    bool in_place = false;
+    std::vector<void*> at;
   };
   struct Leaf {
     Ref<TensorImpl> tensor;
@@ -92,12 +101,14 @@ class Program : public Recorder, public RefCounted<Program> {
     Ref<Storage> given[2];
   };
   Tensor copy_of(Output& output);
+  Uses uses_of(const Tensor& slot) const;
   void clear_recording();
 
   Phase phase_ = Phase::warm_up;
   Copy copy_;
   bool long_ = false;
   std::vector<Tensor> slots_;
+  std::vector<Uses> uses_;  // of each slot
   std::vector<Output> outputs_;
   Plan plan_;
   std::vector<Call> calls_;

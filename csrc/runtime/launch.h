@@ -2,6 +2,8 @@
 // The one door to kernels: picks the ISA, runs the kernel now and, while a step is captured, records the call. All that
 // changes memory goes through here, so capture needs no second list of operations.
 
+#include <cstring>
+#include <new>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -11,6 +13,12 @@
 #include "kernels/loop.h"
 
 namespace fastnn {
+
+/// Arguments of a launch are plain data, so that a replay finds the addresses of the step's inputs among their bytes.
+/// The exception is a list that the call owns, true here for its type: it must never hold an input of a step.
+template <class T>
+struct OwnedList : std::false_type {};
+
 namespace detail {
 
 // A call with its arguments by value.
@@ -44,14 +52,40 @@ void note_operand(ElementwiseOperands& o, const Loop<N>& l) {
 template <class T>
 std::enable_if_t<!std::is_pointer_v<T> && LoopRank<T>::value == 0> note_operand(ElementwiseOperands&, const T&) {}
 
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+#define FASTNN_CLEAR_PADDING 1
+#endif
+#endif
+
+// Padding holds whatever the stack held, which may well be the address of an input.
+template <class T>
+void clear_padding(T& x) {
+#ifdef FASTNN_CLEAR_PADDING
+  if constexpr (std::is_class_v<T> && std::is_trivially_copyable_v<T>) __builtin_clear_padding(&x);
+#else
+  (void)x;
+#endif
+}
+
 template <class... P, class... A>
 __attribute__((noinline)) void record(const char* name, void (*fn)(P...), const A&... args) {
+  static_assert(((std::is_trivially_copyable_v<std::decay_t<P>> || OwnedList<std::decay_t<P>>::value) && ...),
+                "a launch takes plain data");
   constexpr int rank = (0 + ... + LoopRank<std::decay_t<P>>::value);
   ElementwiseOperands operands;
   if constexpr (rank > 1) (note_operand(operands, static_cast<std::decay_t<P>>(args)), ...);
-  recorder->launched(name, &Recorded<P...>::run, &Recorded<P...>::destroy,
-                     new Recorded<P...>{fn, std::tuple<std::decay_t<P>...>(static_cast<std::decay_t<P>>(args)...)},
-                     operands.complete ? &operands : nullptr);
+  using Call = Recorded<P...>;
+  void* memory = ::operator new(sizeof(Call));
+  std::memset(memory, 0, sizeof(Call));
+  auto* call = new (memory) Call{fn, std::tuple<std::decay_t<P>...>(static_cast<std::decay_t<P>>(args)...)};
+  std::apply([](auto&... a) { (clear_padding(a), ...); }, call->arguments);
+#ifdef FASTNN_CLEAR_PADDING
+  constexpr size_t bytes = sizeof(Call);
+#else
+  constexpr size_t bytes = 0;  // not to be searched for addresses
+#endif
+  recorder->launched(name, &Call::run, &Call::destroy, call, bytes, operands.complete ? &operands : nullptr);
 }
 
 }  // namespace detail

@@ -189,8 +189,9 @@ class capture(_C._Step):
     def _record(self, args, kwargs):
         """The call of a step whose program is not ready: C++ comes here when no recording fits."""
         self.recorded += 1
-        for recording in self._recordings:
+        for place, recording in enumerate(self._recordings):
             if not _C._recording_ready(recording) and _C._recording_matches(recording, args, kwargs):
+                self._recordings.insert(0, self._recordings.pop(place))
                 break
         else:
             try:
@@ -243,6 +244,10 @@ class capture(_C._Step):
                 gc.enable()
         recording.result = form
         recording.watch_all()
+        if _C._recording_ready(recording):
+            del args, kwargs
+            recording.slots = None  # the memory of those that replays do not need goes
+            _C._recording_drop_slots(recording)
         return _unflatten(form, iter(outputs))
 
     def _check(self, recording):

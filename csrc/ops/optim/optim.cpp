@@ -8,6 +8,23 @@
 #include "runtime/launch.h"
 
 namespace fastnn {
+
+namespace {
+struct Values {
+  const void* data;
+  int64_t n;
+  bool is_double;
+};
+using Slots = std::shared_ptr<const std::vector<OptimSlot>>;
+using ValueList = std::shared_ptr<const std::vector<Values>>;
+}  // namespace
+
+// Parameters, their state and gradients: none is an argument of a captured step, whose slots are copies of its own.
+template <>
+struct OwnedList<Slots> : std::true_type {};
+template <>
+struct OwnedList<ValueList> : std::true_type {};
+
 namespace {
 
 void check_pair(const char* op, size_t i, const char* what, const Tensor& x, const Tensor& p) {
@@ -32,8 +49,6 @@ struct Dense {
     original.impl()->storage->version.fetch_add(1, std::memory_order_relaxed);
   }
 };
-
-using Slots = std::shared_ptr<const std::vector<OptimSlot>>;
 
 template <class Args>
 void run_slots(void (*kernel)(const OptimSlot*, int64_t, Args), Slots slots, Args args) {
@@ -194,13 +209,7 @@ void check_loss(const void* p, bool is_double) {
   throw NotFinite(str("the loss is ", x != x ? "nan" : x > 0 ? "inf" : "-inf"));
 }
 
-struct Values {
-  const void* data;
-  int64_t n;
-  bool is_double;
-};
-
-void check_gradients(std::shared_ptr<const std::vector<Values>> grads, const void* norm, bool is_double) {
+void check_gradients(ValueList grads, const void* norm, bool is_double) {
   if (std::isfinite(number_at(norm, is_double))) return;
   for (size_t i = 0; i < grads->size(); ++i) {
     const Values& g = (*grads)[i];
@@ -226,8 +235,7 @@ void require_finite_gradients(const TensorList& grads, const Tensor& norm) {
     dense.push_back(contiguous(g.detach()));
     values->push_back({dense.back().raw(), g.numel(), g.dtype() == DType::float64});
   }
-  launch_host(&check_gradients, std::shared_ptr<const std::vector<Values>>(values), norm.raw(),
-              norm.dtype() == DType::float64);
+  launch_host(&check_gradients, ValueList(values), norm.raw(), norm.dtype() == DType::float64);
 }
 
 void clip_by_norm(const TensorList& grads, const Tensor& norm, double max_norm) {
