@@ -35,6 +35,7 @@ from .._C import (
     embedding_bag,
     gelu,
     group_norm,
+    gru,
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -53,6 +54,7 @@ from .._C import (
     local_response_norm,
     log_softmax,
     logsigmoid,
+    lstm,
     max_pool1d,
     max_pool2d,
     max_pool3d,
@@ -68,6 +70,7 @@ from .._C import (
     relu,
     relu6,
     rms_norm,
+    rnn,
     selu,
     sigmoid,
     silu,
@@ -94,6 +97,7 @@ __all__ = [
     "max_unpool1d", "max_unpool2d", "max_unpool3d", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
     "pairwise_distance", "prelu", "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax",
     "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
+    "gru", "lstm", "rnn",
 ]  # fmt: skip
 
 
