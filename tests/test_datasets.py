@@ -243,3 +243,62 @@ def test_missing_extras_are_named(empty, monkeypatch):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(ImportError, match=r"pip install 'fastnn-native\[recipes\]'"):
             make()
+
+
+@needs("cifar10/cifar10_train_10k.npz")
+def test_cifar10():
+    train, test = D.CIFAR10(), D.CIFAR10(train=False, flatten=True)
+    assert tuple(train.x.shape) == (10000, 32, 32, 3) and tuple(test.x.shape) == (2000, 3072)
+    assert np.bincount(train.y.numpy()).tolist() == [1000] * 10 and train.classes[3] == "cat"
+    x = train.x.numpy()
+    np.testing.assert_allclose(x.mean((0, 1, 2)), D.CIFAR10.mean, atol=0.01)
+    np.testing.assert_allclose(x.std((0, 1, 2)), D.CIFAR10.std, atol=0.01)
+
+
+@needs("course/test_signs.h5")
+def test_signs():
+    pytest.importorskip("h5py")
+    train, test = D.Signs(), D.Signs(train=False)
+    assert tuple(train.x.shape) == (918, 64, 64, 3) and np.bincount(train.y.numpy()).tolist() == [153] * 6
+    assert tuple(test.x.shape) == (120, 64, 64, 3) and np.bincount(test.y.numpy()).tolist() == [20] * 6
+    assert test.x.dtype == fastnn.float32 and 0 <= test.x.numpy().min() < test.x.numpy().max() <= 1
+
+
+@needs("course/happy_house_subset.npz")
+def test_happy_house():
+    train, test, both = D.HappyHouse(), D.HappyHouse(train=False), D.HappyHouse(train=None, flatten=True)
+    assert (len(train), len(test), len(both)) == (96, 32, 128) and both.x.shape[1] == 12288
+    smiles = both.y.numpy().mean()
+    assert abs(train.y.numpy().mean() - smiles) < 0.02 and abs(test.y.numpy().mean() - smiles) < 0.02
+    with pytest.raises(ValueError, match="both sides"):
+        D.HappyHouse(test_size=128)
+
+
+def test_damaged_photographs(empty):
+    with pytest.raises(FileNotFoundError, match="cifar10_train"):
+        D.CIFAR10()
+    good = {"images": np.zeros((2, 32, 32, 3), np.uint8), "labels": np.array([0, 9])}
+    path = empty / "cifar10_train.npz"
+    np.savez(path, **good)
+    assert len(D.CIFAR10(data_dir=empty)) == 2
+    for change, message in (
+        ({"images": good["images"][:, :16]}, r"uint8 images \[N, 32, 32, 3\]"),
+        ({"images": good["images"].astype(float)}, "uint8 images"),
+        ({"labels": np.array([0, 10])}, "in a set of 10"),
+        ({"labels": np.array([-1, 1])}, "in a set of 10"),
+        ({"labels": np.array([1])}, "2 images but"),
+        ({"labels": np.array([0.5, 1])}, "2 images but float64"),
+    ):
+        np.savez(path, **{**good, **change})
+        with pytest.raises(ValueError, match=message):
+            D.CIFAR10(data_dir=empty)
+    np.savez(path, images=good["images"])
+    with pytest.raises(ValueError, match="no array 'labels'"):
+        D.CIFAR10(data_dir=empty)
+    path.write_bytes(b"PK\x03\x04" + bytes(50))
+    with pytest.raises(ValueError, match="npz"):
+        D.CIFAR10(data_dir=empty)
+    (empty / "test_signs.h5").write_bytes(b"nothing of the kind")
+    pytest.importorskip("h5py")
+    with pytest.raises(ValueError, match="HDF5"):
+        D.Signs(train=False, data_dir=empty)

@@ -8,7 +8,11 @@ from ._files import cache_dir
 from .cats import CatNonCat
 from .digits import Digits
 from .idx import read_idx
+from .images import CIFAR10, HappyHouse, Signs
 from .mnist import MNIST, FashionMNIST
 from .toy import circles, moons, planar, xor
 
-__all__ = ["CatNonCat", "Digits", "FashionMNIST", "MNIST", "cache_dir", "circles", "moons", "planar", "read_idx", "xor"]
+__all__ = [
+    "CIFAR10", "CatNonCat", "Digits", "FashionMNIST", "HappyHouse", "MNIST", "Signs", "cache_dir", "circles", "moons",
+    "planar", "read_idx", "xor",
+]  # fmt: skip
