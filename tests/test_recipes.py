@@ -16,7 +16,10 @@ from fastnn.recipes import RECIPES, _common
 
 FULL = os.environ.get("FASTNN_TEST_FULL") == "1"
 DATA = Path(os.environ.get("FASTNN_DATA", "/nonexistent"))
-needs = {"mnist-mlp": "mnist", "fashion-mlp": "fashion_mnist", "logistic-cat": "course", "deep-cat": "course"}
+needs = {
+    "mnist-mlp": "mnist", "fashion-mlp": "fashion_mnist", "logistic-cat": "course", "deep-cat": "course",
+    "lenet-mnist": "mnist", "resnet-signs": "course", "happy-house": "course", "classify-image": "weights",
+}  # fmt: skip
 
 
 def train(name, out, *options):
@@ -99,7 +102,67 @@ def test_deep_cat(tmp_path):
     assert mean("deep-cat", "test_accuracy", tmp_path) >= (0.78 if FULL else 0.74)
 
 
-@pytest.mark.parametrize("name", ["digits", "planar", "xor", "regularization", "initialization", "optimizers"])
+def test_lenet(tmp_path):
+    least = 0.99 if FULL else 0.96
+    assert mean("lenet-mnist", "test_accuracy", tmp_path, 5, *([] if FULL else ["--epochs", "1"])) >= least
+
+
+@pytest.mark.parametrize("name, least, short", [
+    ("resnet-signs", 0.95, None),
+    ("happy-house", 0.75, 0.75),
+])  # fmt: skip
+def test_convolutional_networks(name, least, short, tmp_path):
+    if not FULL and short is None:
+        pytest.skip("takes minutes: FASTNN_TEST_FULL=1")
+    if name == "resnet-signs":
+        pytest.importorskip("h5py")
+    assert train(name, tmp_path, "--no-plots")["test_accuracy"] >= (least if FULL else short)
+
+
+def test_edge_filters(tmp_path, monkeypatch):
+    monkeypatch.delenv("FASTNN_DATA", raising=False)
+    result = train("edge-filters", tmp_path, "--no-plots")
+    assert len(result) == 5 and max(result.values()) < 0.01
+
+
+def test_classify_image(tmp_path, capsys):
+    pytest.importorskip("PIL")
+    result = train("classify-image", tmp_path, "--no-plots")
+    assert result["content_chelsea"] == "class 285, 0.908" and result["content_coffee"] == "class 967, 0.998"
+    from fastnn.cli import main
+
+    capsys.readouterr()
+    picture = str(DATA / "images" / "content_chelsea.png")
+    assert main(["predict", str(tmp_path / "model.safetensors"), picture, "--top", "5"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith("class 285 90.8%") and line.count("class") == 5
+
+
+def test_augmented_images_depend_on_seed_epoch_and_batch_only():
+    from fastnn.data import TensorDataset
+    from fastnn.recipes._vision import Augmented
+
+    data = TensorDataset(np.arange(20 * 48, dtype=np.float32).reshape(20, 4, 4, 3), np.arange(20))
+
+    def epoch(number, seed=1):
+        fastnn.manual_seed(seed)
+        loader = Augmented(data, 8, shift=1, mirror=True)
+        loader.set_epoch(number)
+        return [(x.numpy().copy(), y.numpy().copy()) for x, y in loader]
+
+    first, again, later, other = epoch(0), epoch(0), epoch(1), epoch(0, seed=2)
+    for (x, y), (x2, y2) in zip(first, again):
+        assert np.array_equal(x, x2) and np.array_equal(y, y2)
+    for runs in (later, other):
+        assert not all(np.array_equal(a[0], b[0]) for a, b in zip(first, runs))
+    for x, y in first:  # every image is its own, moved and perhaps mirrored: the middle pixels are among its pixels
+        assert x.shape[1:] == (4, 4, 3)
+        assert all(set(a[1:3, 1:3].ravel()) <= set(data.tensors[0].numpy()[i].ravel()) for a, i in zip(x, y))
+
+
+@pytest.mark.parametrize(
+    "name", ["digits", "planar", "xor", "regularization", "initialization", "optimizers", "edge-filters"]
+)
 def test_pictures(name, tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("sklearn")

@@ -9,16 +9,20 @@ import fastnn
 
 
 def options(name: str, defaults: dict, parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
-    """The command line of a recipe; ``defaults`` are its epochs, batch size and learning rate."""
+    """The command line of a recipe; ``defaults`` are its epochs, batch size and learning rate, if it has them."""
     parser = parser or argparse.ArgumentParser(prog=f"python -m fastnn.recipes.{name.replace('-', '_')}")
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the data files (default: $FASTNN_DATA)")
     parser.add_argument("--out", metavar="DIR", default=f"runs/{name}", help="where results go (default: %(default)s)")
-    parser.add_argument("--epochs", type=positive_int, default=defaults["epochs"], help="default: %(default)s")
+    if "epochs" in defaults:
+        parser.add_argument("--epochs", type=positive_int, default=defaults["epochs"], help="default: %(default)s")
     if "batch_size" in defaults:
         parser.add_argument(
             "--batch-size", type=positive_int, default=defaults["batch_size"], help="default: %(default)s"
         )
-    parser.add_argument("--lr", type=positive_float, default=defaults["lr"], help="learning rate, default: %(default)s")
+    if "lr" in defaults:
+        parser.add_argument(
+            "--lr", type=positive_float, default=defaults["lr"], help="learning rate, default: %(default)s"
+        )
     parser.add_argument("--seed", type=int, default=defaults.get("seed", 0), help="default: %(default)s")
     parser.add_argument("--threads", type=positive_int, help="default: the processors this process may use")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out, if there is one")

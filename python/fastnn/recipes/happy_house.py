@@ -1,0 +1,45 @@
+"""happy-house: is the face at the door smiling? 64x64 photographs, the course's first network in Keras.
+
+A 7x7 convolution with batch normalisation and ReLU, pooling, and one layer of scores for the two classes. Of the
+course's 750 images 128 are here, 96 to train and 32 to test, so mirrored and moved copies have to help.
+
+    fastnn train happy-house --data-dir DATA
+    fastnn predict happy-house my_face.png
+"""
+
+import numpy as np
+
+import fastnn
+from fastnn import nn
+from fastnn.datasets import HappyHouse
+from fastnn.models import he_init
+from fastnn.recipes import _common, _vision
+
+NAME = "happy-house"
+DEFAULTS = dict(epochs=40, batch_size=16, lr=2e-3)
+INPUT = (64, 64, 3)
+CLASSES = HappyHouse.classes
+
+
+def build_model():
+    return he_init(nn.Sequential(
+        nn.Conv2d(3, 32, 7, padding=3, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(4),
+        nn.Flatten(), nn.Dropout(0.4), nn.Linear(16 * 16 * 32, 2),
+    ))  # fmt: skip
+
+
+def prepare(images):
+    """Colour images [N, 64, 64, 3] with values 0 to 1 as a batch."""
+    return fastnn.tensor(np.asarray(images, np.float32).reshape(len(images), 64, 64, 3))
+
+
+def main(args):
+    args.folder = _common.start(args)
+    train, test = (HappyHouse(train=part, data_dir=args.data_dir) for part in (True, False))
+    scores = _vision.train(args, NAME, build_model(), train, test, classes=CLASSES, shift=3, mirror=True,
+                           weight_decay=0.05)  # fmt: skip
+    return _vision.result(scores, test)
+
+
+if __name__ == "__main__":
+    print(main(_common.options(NAME, DEFAULTS).parse_args()))
