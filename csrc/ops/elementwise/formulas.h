@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/loop_run.h"
-#include "kernels/simd_math.h"
+#include "kernels/simd_exp.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -36,12 +36,29 @@ FASTNN_INLINE V logit_gradient(V g, V x, V eps) {
                 select((x < eps) | (x > K(1) - eps), K(0), inside));
 }
 
-/// x Phi(x), with Phi' the normal density.
-template <class V>
-FASTNN_INLINE V gelu_gradient(V g, V x) {
-  const V cdf = K(0.5) * (K(1) + erf(x * K(kSqrtHalf)));
-  const V pdf = K(0.39894228040143267794) * exp(x * x * K(-0.5));
-  return g * (cdf + x * pdf);
+/// The normal distribution Phi and its density. Phi(-a) = e^(-a^2/2) m(t), t = 1 / (1 + 0.305 a), a = |x|, m a
+/// polynomial with m(1) = 1/2 (relative error 1.1e-7 up to a = 14): no cancellation on the left, where 1 + erf has no
+/// digits.
+struct Normal {
+  f32v cdf, density;
+};
+FASTNN_INLINE Normal normal(f32v x) {
+  const f32v a = abs(x), t = 1.0f / fma(a, splat<f32v>(0.305), splat<f32v>(1.0));
+  const f32v e = exp_below(a * a * -0.5f);
+  const f32v m = poly(t, {1.216417895e-01f, 1.224338587e-01f, 1.036355198e-01f, 1.202834623e-01f, -3.652442680e-02f,
+                          1.840762786e-01f, -1.519994375e-01f, 3.645295547e-02f});
+  const f32v left = e * (m * t);
+  return {x < 0.0f ? left : 1.0f - left, e * 0.398942280f};
+}
+FASTNN_INLINE f32v normal_cdf(f32v x) { return normal(x).cdf; }
+FASTNN_INLINE f64v normal_cdf(f64v x) { return 0.5 * (1.0 + erf(x * kSqrtHalf)); }
+/// x Phi(x).
+FASTNN_INLINE f32v gelu_gradient(f32v g, f32v x) {
+  const Normal n = normal(x);
+  return g * fma(x, n.density, n.cdf);
+}
+FASTNN_INLINE f64v gelu_gradient(f64v g, f64v x) {
+  return g * (normal_cdf(x) + x * 0.39894228040143267794 * exp(x * x * -0.5));
 }
 /// 0.5 (1 + tanh u) = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
 template <class V>
