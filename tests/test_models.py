@@ -321,3 +321,42 @@ def test_imagenet_batch_is_bgr_without_the_mean():
         assert x.shape == (1, 32, 32, 3)
         np.testing.assert_allclose(x[0, 16, 16], [-104, -117, -123], atol=1e-4)
         assert (x[0, :, 0, 2] > 0).all() == (not crop)
+
+
+# --- transfer learning --------------------------------------------------------------------------------------------
+
+
+def test_kept_features_train_as_the_frozen_network_does():
+    fastnn.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, 2, activation="relu"), nn.MaxPool2d(2), nn.Flatten())
+    x, y = fastnn.randn(12, 11, 11, 3), fastnn.tensor(np.arange(12) % 3)
+    body.requires_grad_(False)
+    before = body[0].weight.numpy().copy()
+    tops = []
+    for kept in (False, True):
+        fastnn.manual_seed(1)
+        top = nn.Linear(16, 3)
+        model = top if kept else nn.Sequential(body, top)
+        assert models.count_parameters(model, trainable=True) == 16 * 3 + 3
+        features = body(x) if kept else x
+        assert not features.requires_grad
+        optimizer = fastnn.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
+        for _ in range(5):
+            optimizer.zero_grad()
+            F.cross_entropy(model(features), y).backward()
+            optimizer.step()
+        tops.append(top.weight.detach().numpy().copy())
+    np.testing.assert_array_equal(*tops)
+    np.testing.assert_array_equal(body[0].weight.numpy(), before)
+
+
+def test_a_new_head_on_loaded_layers():
+    fastnn.manual_seed(0)
+    source, target = models.SqueezeNet("1.1", 7), models.SqueezeNet("1.1", 3)
+    state = {k: v for k, v in source.state_dict().items() if not k.startswith("conv10")}
+    missing, unexpected = target.load_state_dict(state, strict=False)
+    assert missing == ["conv10.weight", "conv10.bias"] and not unexpected
+    x = fastnn.rand(1, 40, 40, 3)
+    with fastnn.no_grad():
+        last = [name for name, _ in target.named_children()].index("fire9") + 1
+        np.testing.assert_array_equal(source.eval()[:last](x).numpy(), target.eval()[:last](x).numpy())

@@ -19,6 +19,8 @@ DATA = Path(os.environ.get("FASTNN_DATA", "/nonexistent"))
 needs = {
     "mnist-mlp": "mnist", "fashion-mlp": "fashion_mnist", "logistic-cat": "course", "deep-cat": "course",
     "lenet-mnist": "mnist", "resnet-signs": "course", "happy-house": "course", "classify-image": "weights",
+    "see-layers": "weights",
+    "transfer-signs": "weights",
 }  # fmt: skip
 
 
@@ -109,12 +111,13 @@ def test_lenet(tmp_path):
 
 @pytest.mark.parametrize("name, least, short", [
     ("resnet-signs", 0.95, None),
+    ("transfer-signs", 0.85, 0.85),
     ("happy-house", 0.75, 0.75),
 ])  # fmt: skip
 def test_convolutional_networks(name, least, short, tmp_path):
     if not FULL and short is None:
         pytest.skip("takes minutes: FASTNN_TEST_FULL=1")
-    if name == "resnet-signs":
+    if name.endswith("-signs"):
         pytest.importorskip("h5py")
     assert train(name, tmp_path, "--no-plots")["test_accuracy"] >= (least if FULL else short)
 
@@ -136,6 +139,13 @@ def test_classify_image(tmp_path, capsys):
     assert main(["predict", str(tmp_path / "model.safetensors"), picture, "--top", "5"]) == 0
     line = capsys.readouterr().out
     assert line.startswith("class 285 90.8%") and line.count("class") == 5
+
+
+def test_see_layers(tmp_path):
+    pytest.importorskip("matplotlib")
+    result = train("see-layers", tmp_path)
+    assert result["content_chelsea"] == 285 and result["content_coffee"] == 967
+    assert all(is_png(tmp_path / f"{name}.png") for name in ("filters", "maps", "regions"))
 
 
 def test_augmented_images_depend_on_seed_epoch_and_batch_only():
