@@ -5,12 +5,13 @@
 
 import importlib
 
-from fastnn import _C, _tensor  # noqa: F401  (_tensor completes the Tensor type)
+from fastnn import _C, _functions, _tensor  # noqa: F401  (_tensor completes the Tensor type)
 from fastnn._C import *  # noqa: F403
 from fastnn._C import CaptureError, __version__  # noqa: F401
 from fastnn._capture import capture
 from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
 
+_COMPOSED = _functions.complete(globals())
 _PARTS = frozenset("convert data datasets io metrics models nn optim recipes train vision".split())
 
 
@@ -27,6 +28,7 @@ def __dir__():
 
 
 __all__ = [n for n in dir(_C) if not n.startswith("_")] + [
+    *_COMPOSED,
     "__version__",
     "capture",
     "enable_grad",
