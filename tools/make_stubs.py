@@ -49,7 +49,10 @@ SLOTS = {
     "__hash__": "(self) -> builtins.int",
     "__contains__": "(self, value: _Operand) -> builtins.bool",
 }
-INHERITED = {"eq": "  # type: ignore[override]", "ne": "  # type: ignore[override]"}
+INHERITED = {
+    **{o: "  # type: ignore[override]" for o in "eq ne".split()},
+    **{o: "  # type: ignore[misc]" for o in "ge gt le lt ipow".split()},  # both sides take arrays
+}
 SKIPPED = {"__doc__", "__module__", "__new__", "__init__", "__weakref__", "__dict__", "__delitem__"}
 BUILTINS = {"int", "float", "bool", "str", "list", "dict", "tuple", "bytes"}
 PROTOCOLS = {"typing.SupportsInt": "builtins.int", "typing.SupportsFloat": "builtins.float"}
@@ -118,7 +121,8 @@ def signatures(doc, name):
 
 def callable_lines(name, o, method):
     """The stub lines of a function or method."""
-    found = signatures(o.__doc__ or "", name)
+    own = getattr(o, "__name__", name)  # another one where `name` is an alias
+    found = [name + line[len(own) :] for line in signatures(o.__doc__ or "", own)]
     if not found and getattr(o, "__text_signature__", None):  # written by hand: one tensor in, one out
         first = "self" if method else next(iter(inspect.signature(o).parameters)) + ": Tensor"
         return [f"def {name}({first}) -> Tensor: ..."]
