@@ -189,6 +189,7 @@ def _verdict(rows):
         text += " Behind: " + "; ".join(
             f"{row.case.name} [{row.threads}] {row.ratio():.2f} ({row.best_peer()})" for row in behind
         )
+        text += "."
     if noisy:
         text += f" In {noisy} cells some samples were taken while other processes were busy."
     return text + "\n"

@@ -51,7 +51,7 @@ def draw(result, path):
             _mark(panel, p, suites.index(p["suite"]))
         _label(figure, panel, ours[t], taken)
     figure.savefig(path, dpi=130)
-    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)  # a third of the size
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)  # a third of the size
     return path, str(path)
 
 
