@@ -19,6 +19,7 @@ DATA = Path(os.environ.get("FASTNN_DATA", "/nonexistent"))
 needs = {
     "mnist-mlp": "mnist", "fashion-mlp": "fashion_mnist", "logistic-cat": "course", "deep-cat": "course",
     "lenet-mnist": "mnist", "resnet-signs": "course", "happy-house": "course", "classify-image": "weights",
+    "plain-vs-residual": "cifar10",
     "see-layers": "weights",
     "transfer-signs": "weights",
 }  # fmt: skip
