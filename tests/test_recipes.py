@@ -19,6 +19,7 @@ DATA = Path(os.environ.get("FASTNN_DATA", "/nonexistent"))
 needs = {
     "mnist-mlp": "mnist", "fashion-mlp": "fashion_mnist", "logistic-cat": "course", "deep-cat": "course",
     "lenet-mnist": "mnist", "resnet-signs": "course", "happy-house": "course", "classify-image": "weights",
+    "cnn-fashion": "fashion_mnist",
     "plain-vs-residual": "cifar10",
     "see-layers": "weights",
     "transfer-signs": "weights",
@@ -113,6 +114,7 @@ def test_lenet(tmp_path):
 @pytest.mark.parametrize("name, least, short", [
     ("resnet-signs", 0.95, None),
     ("transfer-signs", 0.85, 0.85),
+    ("cnn-fashion", 0.92, None),
     ("happy-house", 0.75, 0.75),
 ])  # fmt: skip
 def test_convolutional_networks(name, least, short, tmp_path):
