@@ -110,6 +110,7 @@ def test_comparisons():
         [False, True],
         [True, False],
     ]
+    assert fastnn.isclose(fastnn.tensor([1, 2]), 1.5).tolist() == [False, False]
     with pytest.raises(ValueError, match="isclose"):
         fastnn.isclose(x, y, rtol=-1)
 
@@ -139,6 +140,9 @@ def test_parts_and_arrangements():
     assert np.array_equal(fastnn.tril_indices(3, 4, 1).numpy(), np.tril_indices(3, 1, 4))
     assert fastnn.index_fill(x, 1, fastnn.tensor([0, 2]), 9.0)[:, 2].tolist() == [9.0] * 5
     assert np.array_equal(fastnn.index_copy(x, 0, fastnn.tensor([1]), x[:1] * 2)[1].numpy(), n[0] * 2)
+    for bad in [(7, x[:1]), (0, x[:, :2])]:
+        with pytest.raises((ValueError, IndexError), match="index_copy"):
+            fastnn.index_copy(x, bad[0], fastnn.tensor([1]), bad[1])
     assert np.array_equal(x.argwhere().numpy(), np.argwhere(n))
 
 
@@ -156,6 +160,7 @@ def test_statistics():
     holes = x.masked_fill(x > 0.5, np.nan)
     assert np.allclose(fastnn.nanmean(holes, 1).numpy(), np.nanmean(holes.numpy(), 1), equal_nan=True)
     assert np.isnan(fastnn.quantile(holes, 0.5).item())
+    assert fastnn.quantile(fastnn.tensor([1.0, 2.0, np.inf]), 0.5).item() == 2.0
     with pytest.raises(ValueError, match="quantile"):
         fastnn.quantile(x, 1.5)
 

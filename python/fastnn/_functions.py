@@ -58,7 +58,8 @@ def isclose(x, other, rtol=1e-5, atol=1e-8, equal_nan=False):
     if rtol < 0 or atol < 0:
         raise ValueError(f"isclose: expected rtol and atol >= 0, got {rtol} and {atol}")
     if not isinstance(other, _C.Tensor):
-        other = _C.tensor(other, dtype=x.dtype)
+        fraction = isinstance(other, float) and not x.is_floating_point()
+        other = _C.tensor(other, dtype=_C.float64 if fraction else x.dtype)
     close = x == other
     if equal_nan and x.is_floating_point():
         close = close | (x.isnan() & other.isnan())
@@ -328,17 +329,30 @@ def argwhere(x):
     return x.nonzero()
 
 
+def _place(op, x, dim, index):
+    if not -max(1, x.ndim) <= dim < max(1, x.ndim):
+        raise IndexError(f"{op}: expected dim from {-max(1, x.ndim)} to {max(1, x.ndim) - 1}, got {dim}")
+    if index.ndim > 1:
+        raise ValueError(f"{op}: expected a vector of positions, got shape {list(index.shape)}")
+    return (slice(None),) * (dim % max(1, x.ndim)) + (index.reshape(-1),)
+
+
 def index_fill(x, dim, index, value):
     """A copy of x with ``value`` at the given positions along ``dim``."""
     y = x.clone()
-    y[(slice(None),) * (dim % max(1, x.ndim)) + (index,)] = value
+    y[_place("index_fill", x, dim, index)] = value
     return y
 
 
 def index_copy(x, dim, index, source):
     """A copy of x with the slices of ``source`` at the given positions along ``dim``."""
+    place = _place("index_copy", x, dim, index)
+    shape = list(x.shape)
+    shape[dim] = index.numel()
+    if list(source.shape) != shape:
+        raise ValueError(f"index_copy: expected a source of shape {shape}, got {list(source.shape)}")
     y = x.clone()
-    y[(slice(None),) * (dim % max(1, x.ndim)) + (index,)] = source
+    y[place] = source
     return y
 
 
@@ -387,8 +401,9 @@ def quantile(x, q, dim=None, keepdim=False):
             raise ValueError(f"quantile: expected 0 <= q <= 1, got {level}")
         place = level * (size - 1)
         low = min(int(place), size - 1)
-        high = min(low + 1, size - 1)
-        y = _C.lerp(ordered.narrow(axis, low, 1), ordered.narrow(axis, high, 1), place - low)
+        y = ordered.narrow(axis, low, 1)
+        if place > low:  # else the upper neighbour, which may be infinite, has no say
+            y = _C.lerp(y, ordered.narrow(axis, low + 1, 1), place - low)
         y = y.masked_fill(bad, math.nan)
         if keepdim:
             return y.reshape((1,) * x.ndim) if dim is None else y

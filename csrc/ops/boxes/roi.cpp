@@ -55,7 +55,7 @@ struct RoiPool {
     g = geometry(name, x, regions, h, w, scale);
   }
   Tensor forward(Saved& saved, const Tensor& x, const Tensor& regions, int64_t, int64_t, double) {
-    const Tensor c = contiguous(x.detach()), r = contiguous(regions.detach()), y = empty(output_shape(g), x.dtype());
+    const Tensor c = contiguous(x.detach()), r = private_copy(regions), y = empty(output_shape(g), x.dtype());
     const Tensor place = empty(y.shape(), DType::int64);
     check_regions(name, r, g.images);
     if (y.numel())
@@ -69,7 +69,6 @@ struct RoiPool {
     if (!dx.needs(0)) return;
     const Tensor dy = contiguous(dys[0]), &r = saved[0];
     const Tensor d = empty({g.images, g.height, g.width, g.channels}, dy.dtype());
-    check_regions(name, r, g.images);
     if (d.numel())
       launch(kernels::roi_pool_backward, static_cast<int>(d.dtype()), d.raw(), dy.raw(), saved[1].data<int64_t>(),
              r.raw(), g);
@@ -87,7 +86,7 @@ struct RoiAlign {
     g.sampling_ratio = ratio, g.aligned = aligned;
   }
   Tensor forward(Saved& saved, const Tensor& x, const Tensor& regions, int64_t, int64_t, double, int64_t, bool) {
-    const Tensor c = contiguous(x.detach()), r = contiguous(regions.detach()), y = empty(output_shape(g), x.dtype());
+    const Tensor c = contiguous(x.detach()), r = private_copy(regions), y = empty(output_shape(g), x.dtype());
     check_regions(name, r, g.images);
     if (y.numel()) launch(kernels::roi_align_forward, static_cast<int>(x.dtype()), y.raw(), c.raw(), r.raw(), g);
     saved.keep(r);
@@ -97,7 +96,6 @@ struct RoiAlign {
     if (!dx.needs(0)) return;
     const Tensor dy = contiguous(dys[0]), &r = saved[0];
     const Tensor d = empty({g.images, g.height, g.width, g.channels}, dy.dtype());
-    check_regions(name, r, g.images);
     if (d.numel()) launch(kernels::roi_align_backward, static_cast<int>(d.dtype()), d.raw(), dy.raw(), r.raw(), g);
     dx[0] = d;
   }

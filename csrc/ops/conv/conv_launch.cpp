@@ -60,7 +60,7 @@ std::vector<Residue> residues(const ConvShape& s, int a, bool& all) {
   const int64_t stride = s.stride[a], d = s.dilation[a], common = std::gcd(stride, d), tap_step = stride / common;
   for (int64_t t0 = 0; t0 < std::min(tap_step, s.taps[a]); ++t0) {
     // t0 is the smallest tap of its residue; the first position i >= 0 with it:
-    const int64_t r = t0 * d % stride, first = ((r - s.before[a]) % stride + stride) % stride;
+    const int64_t r = t0 * d % stride, low = (r - s.before[a]) % stride, first = low < 0 ? low + stride : low;
     if (first >= s.in[a]) continue;
     Residue x;
     x.first = first, x.count = (s.in[a] - first - 1) / stride + 1;

@@ -91,6 +91,11 @@ Tensor clone(const Tensor& x) { return apply<Clone>(x); }
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply<Clone>(x); }
 Tensor to(const Tensor& x, DType t) { return x.dtype() == t ? x : apply<To>(x, t); }
 
+Tensor private_copy(const Tensor& x) {
+  const Tensor c = contiguous(x.detach());
+  return c.raw() == x.raw() ? clone(c) : c;
+}
+
 Tensor copy_(const Tensor& x, const Tensor& src) {
   // Onto itself nothing happens; only the check for a leaf below still holds.
   const auto& meta = x.impl()->meta;

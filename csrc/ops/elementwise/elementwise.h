@@ -30,6 +30,9 @@ Tensor clone(const Tensor& x);
 Tensor to(const Tensor& x, DType dtype);
 /// x itself when row-major, else a row-major copy.
 Tensor contiguous(const Tensor& x);
+/// x in row-major memory that nobody else has, without history: what is checked there stays as it was checked, whatever
+/// another thread writes to x meanwhile.
+Tensor private_copy(const Tensor& x);
 /// x[...] = src, broadcast and converted, with history; returns x.
 Tensor copy_(const Tensor& x, const Tensor& src);
 

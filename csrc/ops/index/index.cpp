@@ -304,7 +304,7 @@ Tensor number_as(const char* op, Scalar v, DType dtype) {
 
 Tensor as_index(const char* op, const Tensor& i) {
   if (!is_integral(i.dtype())) throw TypeError(str(op, ": expected an index of an integer dtype, got ", i.dtype()));
-  return contiguous(to(i, DType::int64)).detach();
+  return i.dtype() == DType::int64 ? private_copy(i) : contiguous(to(i, DType::int64)).detach();
 }
 
 void check_indices(const char* op, const Tensor& i, int64_t axis, int64_t size, bool wrap) {

@@ -65,7 +65,9 @@ struct CrossEntropy {
                  bool) {
     const Tensor logits = contiguous(x.detach());
     const Tensor w = weight.defined() ? to(contiguous(weight.detach()), x.dtype()) : Tensor();
-    const Tensor t = to(contiguous(target.detach()), target.is_floating() ? x.dtype() : DType::int64);
+    const Tensor t = target.is_floating()             ? to(contiguous(target.detach()), x.dtype())
+                     : target.dtype() == DType::int64 ? private_copy(target)
+                                                      : contiguous(to(target, DType::int64));
     if (!target.is_floating())
       launch_host(&check_labels, label, t.data<int64_t>(), args.rows, args.cols, args.ignore_index);
     const int64_t block = rows_per_block(args.cols), blocks = (args.rows + block - 1) / block;
@@ -82,8 +84,6 @@ struct CrossEntropy {
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     const Tensor &x = saved[0], &t = saved[1];
     const Tensor g = contiguous(dy[0]);
-    // Checked again: the labels may share memory with an array that was changed since.
-    if (!t.is_floating()) launch_host(&check_labels, label, t.data<int64_t>(), args.rows, args.cols, args.ignore_index);
     if (dx.needs(0)) dx[0] = empty_like(x);
     if (dx.needs(1)) dx[1] = empty_like(t);
     launch(kernels::cross_entropy_backward, bound(x, t, saved[2]), dx[0].defined() ? dx[0].raw() : nullptr,

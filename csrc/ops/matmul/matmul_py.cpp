@@ -57,7 +57,8 @@ precision : {'float32', 'bf16'}
     'bf16' rounds the operands to bfloat16 (8 significant bits) and sums their products in float32, on processors that
     have an instruction for it (AVX512-BF16); tensors stay float32. An element of A B is then off by at most
     2**-7 times the sum of abs(a) abs(b), beside the rounding of the sum. Elsewhere, for float64 and for products of a
-    vector, nothing changes. 'float32' is the default.
+    vector, nothing changes. 'float32' is the default. Affected are matmul, linear and what is computed by them, 1x1
+    convolutions too; other convolutions and recurrent layers stay in float32.
 )doc");
   b.python_function(
       "get_matmul_precision", [] { return matmul_precision() == MatmulPrecision::bf16 ? "bf16" : "float32"; },

@@ -39,7 +39,7 @@ struct RowNorm {
   Tensor forward(Saved& saved, const Tensor& x, const Tensor& weight, const Tensor& bias, const Dims&, bool,
                  double eps) {
     const Tensor xs = dense(x), w = dense(weight), b = dense(bias), y = empty(x.shape(), x.dtype());
-    const Tensor stats = empty({rows, 2}, DType::float64);
+    const Tensor stats = empty({cols > 0 ? rows : 0, 2}, DType::float64);
     if (y.numel() > 0)
       launch(kernels::row_norm_forward, static_cast<int>(x.dtype()), center, y.raw(), stats.data<double>(), xs.raw(),
              pointer(w), pointer(b), rows, cols, eps);
@@ -56,8 +56,9 @@ struct RowNorm {
     const Tensor dweight = params ? empty(shape, x.dtype()) : Tensor();
     const Tensor dbias = params ? empty(shape, x.dtype()) : Tensor();
     const Tensor part = params ? empty({row_norm_blocks(rows), 2, cols}, x.dtype()) : Tensor();
-    launch(kernels::row_norm_backward, static_cast<int>(x.dtype()), center, pointer(dx[0]), pointer(dweight),
-           pointer(dbias), pointer(part), g.raw(), x.raw(), stats.data<double>(), pointer(w), rows, cols);
+    if (cols > 0)
+      launch(kernels::row_norm_backward, static_cast<int>(x.dtype()), center, pointer(dx[0]), pointer(dweight),
+             pointer(dbias), pointer(part), g.raw(), x.raw(), stats.data<double>(), pointer(w), rows, cols);
     if (dx.needs(1)) dx[1] = dweight;
     if (dx.needs(2)) dx[2] = dbias;
   }
