@@ -24,15 +24,15 @@ int64_t pitch_of(int64_t columns, int64_t itemsize) {
   return columns > 0 && columns * itemsize % 2048 == 0 ? columns + 16 : columns;
 }
 
-/// C = A^T B for A [K, M], B [K, N] with the given pitches.
+/// C = A^T B for A [K, M], B [K, N] with the given pitches, without the first `skip` rows of both.
 void add_product(const Tensor& c, int64_t c_column, int64_t c_row, const Tensor& a, int64_t a_row, const Tensor& b,
-                 int64_t b_offset, int64_t b_row, int64_t M, int64_t N, int64_t K) {
+                 int64_t b_offset, int64_t b_row, int64_t M, int64_t N, int64_t K, int64_t skip = 0) {
   const auto run = [&](auto* tag, const auto& kernel) {
     using T = std::remove_pointer_t<decltype(tag)>;
     GemmArgs<T> g;
-    g.M = M, g.N = N, g.K = K;
-    g.A = static_cast<const T*>(a.raw()), g.a_row = 1, g.a_col = a_row;
-    g.B = static_cast<const T*>(b.raw()) + b_offset, g.b_row = b_row;
+    g.M = M, g.N = N, g.K = K - skip;
+    g.A = static_cast<const T*>(a.raw()) + skip * a_row, g.a_row = 1, g.a_col = a_row;
+    g.B = static_cast<const T*>(b.raw()) + b_offset + skip * b_row, g.b_row = b_row;
     g.C = static_cast<T*>(c.raw()) + c_column, g.c_row = c_row;
     launch(kernel, g);
   };
@@ -139,7 +139,8 @@ struct RnnLayer {
     for (const Tensor& g : dy) dys.push_back(g.defined() ? contiguous(g) : g);
     const Packed packed = pack(weights, dtype, true, dx.needs(0));
     const Tensor work = scratch(dtype), dg = empty({z.D, z.T, z.N, z.pitch_g}, dtype);
-    const Tensor dh0 = empty({z.D, z.N, z.H}, dtype), dc0 = lstm ? empty({z.D, z.N, z.H}, dtype) : Tensor();
+    const Tensor dh0 = has_h0 ? empty({z.D, z.N, z.H}, dtype) : Tensor(),
+                 dc0 = has_c0 ? empty({z.D, z.N, z.H}, dtype) : Tensor();
     RnnBackward a{};
     a.z = z;
     for (int64_t d = 0; d < z.D; ++d) {
@@ -152,7 +153,7 @@ struct RnnLayer {
     a.dy = dys[0].defined() ? dys[0].raw() : nullptr, a.dh_n = dys[1].defined() ? dys[1].raw() : nullptr;
     a.dc_n = lstm && dys[2].defined() ? dys[2].raw() : nullptr;
     a.gates = gates.raw(), a.h = h.raw(), a.c = lstm ? c.raw() : nullptr, a.dg = dg.raw(), a.scratch = work.raw();
-    a.dh0 = dh0.raw(), a.dc0 = lstm ? dc0.raw() : nullptr;
+    a.dh0 = has_h0 ? dh0.raw() : nullptr, a.dc0 = has_c0 ? dc0.raw() : nullptr;
     launch(kernels::rnn_backward, a);
     if (dx.needs(0)) {
       if (z.D == 2) add_into(dxs[0], dxs[1]);
@@ -181,19 +182,22 @@ struct RnnLayer {
     if (dx.needs(at + 1)) {
       const Tensor dw = empty({H, W}, dtype);
       const int64_t columns = after || before ? 2 * H : W;
-      add_product(dw, 0, W, h, z.pitch_h, dg, 0, z.pitch_g, H, columns, K);
-      if (after) add_product(dw, columns, W, h, z.pitch_h, dg, 3 * H, z.pitch_g, H, H, K);
+      const int64_t zeros = has_h0 || z.T == 0 ? 0 : z.N;  // rows of the first state
+      add_product(dw, 0, W, h, z.pitch_h, dg, 0, z.pitch_g, H, columns, K, zeros);
+      if (after) add_product(dw, columns, W, h, z.pitch_h, dg, 3 * H, z.pitch_g, H, H, K, zeros);
       if (before) {
         const Tensor rows = empty({z.T, z.N, z.pitch_h}, dtype);
         launch(kernels::rnn_reset, rows.raw(), z, gates.raw(), h.raw());
-        add_product(dw, columns, W, rows, z.pitch_h, dg, 2 * H, z.pitch_g, H, H, K);
+        add_product(dw, columns, W, rows, z.pitch_h, dg, 2 * H, z.pitch_g, H, H, K, zeros);
       }
       dx[at + 1] = dw;
     }
     if (biased && (dx.needs(at + 2) || dx.needs(at + 3))) {
       const Tensor db = sum(dg, {0, 1}, false);
-      dx[at + 2] = clone(slice(db, 0, 0, W, 1));
-      dx[at + 3] = after ? cat({slice(db, 0, 0, 2 * H, 1), slice(db, 0, 3 * H, H, 1)}, 0) : clone(dx[at + 2]);
+      const Tensor first = slice(db, 0, 0, W, 1);
+      if (dx.needs(at + 2)) dx[at + 2] = clone(first);
+      if (dx.needs(at + 3))
+        dx[at + 3] = after ? cat({slice(db, 0, 0, 2 * H, 1), slice(db, 0, 3 * H, H, 1)}, 0) : clone(first);
     }
     if (peepholes && dx.needs(at + 4)) {
       const auto block = [&](int64_t g) { return slice(dg, 2, g * H, H, 1); };

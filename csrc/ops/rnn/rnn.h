@@ -86,7 +86,7 @@ struct RnnBackward {
   const void *gates, *h, *c;
   void* dg;         // [D, T, N, pitch_g]: gradients of the sums under the gates; gru_after: (r, z, n in a_x, n in a_h)
   void* dx[2];      // [N, T, C] a direction, or null
-  void *dh0, *dc0;  // [D, N, H]
+  void *dh0, *dc0;  // [D, N, H], or null
   void* scratch;
 };
 

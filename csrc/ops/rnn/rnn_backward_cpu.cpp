@@ -172,8 +172,10 @@ struct Backward {
           for (int64_t n = n0; n < n1; ++n)
             if (rows.active(n, s)) reset_back(row(n, s, dh + (n - n0) * H, nullptr, v + (n - n0) * H));
         }
-        multiply<T>(to_h, 1, R, sums, 0, z.pitch_g, dh, 0, H, nullptr, true);
-        if (z.cell == RnnCell::gru_after) multiply<T>(to_n, 1, R, sums + 3 * H, 0, z.pitch_g, dh, 0, H, nullptr, true);
+        const bool wanted = s > 0 || a.dh0 != nullptr;
+        if (wanted) multiply<T>(to_h, 1, R, sums, 0, z.pitch_g, dh, 0, H, nullptr, true);
+        if (wanted && z.cell == RnnCell::gru_after)
+          multiply<T>(to_n, 1, R, sums + 3 * H, 0, z.pitch_g, dh, 0, H, nullptr, true);
         if (dx != nullptr) multiply(to_x, 1, R, sums, 0, z.pitch_g, xs, 0, z.C);
       }
       if (dx != nullptr)

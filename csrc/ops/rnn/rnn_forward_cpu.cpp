@@ -148,10 +148,14 @@ struct Forward {
       }
       for (int64_t s = s0; s < s1; ++s) {
         if (s < used) {
-          multiply(by_h, 1, R, state(h, s, n0), 0, z.pitch_h, u, 0, z.W);
+          const bool nothing = s == 0 && a.h0 == nullptr;  // the first state is 0, and so is its product
+          if (nothing)
+            copy_row<T>(u, nullptr, R * z.W);
+          else
+            multiply(by_h, 1, R, state(h, s, n0), 0, z.pitch_h, u, 0, z.W);
           if (z.cell == RnnCell::gru_before) {
             for (int64_t n = n0; n < n1; ++n) reset_row(cell(s, n, u + (n - n0) * z.W, reset + (n - n0) * H));
-            multiply(by_reset, 1, R, reset, 0, H, u + columns, 0, z.W);
+            if (!nothing) multiply(by_reset, 1, R, reset, 0, H, u + columns, 0, z.W);
           }
         }
         for (int64_t n = n0; n < n1; ++n) {
@@ -161,6 +165,8 @@ struct Forward {
             copy_row(state(h, s + 1, n), state(h, s, n), H);
             if (lstm) copy_row(state(c, s + 1, n), state(c, s, n), H);
             copy_row<T>(output(n, s), nullptr, H);
+            // dW_h multiplies r h by gradients that are 0 here: r must be a number.
+            if (z.cell == RnnCell::gru_before) copy_row<T>(gate_row(s, n), nullptr, z.W);
           }
         }
       }
