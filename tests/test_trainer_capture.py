@@ -159,10 +159,16 @@ def hooked():
     return model
 
 
+def hooked_parameter():
+    model, seen = network(), []
+    model[0].weight.register_hook(lambda g: g * (1 + 0.1 * (seen.append(0) or len(seen))))
+    return model
+
+
 @pytest.mark.parametrize(
     "make, words",
     [(Reads, r"item: .*test_trainer_capture\.py:\d+"), (Counts, "changes Counts.calls"), (Draws, "Draws.random"),
-     (GlobalDraws, "item|value"), (hooked, "hooks")],
+     (GlobalDraws, "item|value"), (hooked, "hooks"), (hooked_parameter, "parameter 0.weight has hooks")],
 )  # fmt: skip
 def test_steps_that_cannot_be_recorded(make, words):
     ends, said = [], io.StringIO()

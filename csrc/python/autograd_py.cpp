@@ -166,6 +166,12 @@ void bind_autograd(Binder& b) {
       "retain_grad", [](const Tensor& x) { retain_grad(x); }, "Keeps the gradient of an inner tensor in .grad.");
   b.python_method("_register_hook",
                   [](const Tensor& x, const py::object& f) { return register_hook(x, python_hook(f)); });
+  b.python_method("_has_hooks", [](const Tensor& x) {
+    const Edge edge = grad_edge(x);
+    if (!edge.node) return false;
+    std::lock_guard<std::mutex> lock(hooks_mutex());
+    return !edge.node->hooks.empty();
+  });
   b.python_method("_remove_hook", [](const Tensor& x, int64_t id) { remove_hook(x, id); });
 }
 

@@ -51,6 +51,11 @@ class _Captured(_capture.capture):
         for module, _ in recording.modules.values():
             if module._hooks is not None and module._hooks.any():
                 raise _C.CaptureError(f"{type(module).__name__} has hooks, which a replay would not call")
+        for group in self.trainer.optimizer.param_groups:
+            for p in group["params"]:
+                if p._has_hooks():
+                    name = self.trainer._name_of(p)
+                    raise _C.CaptureError(f"the parameter {name} has hooks, which a replay would not call")
 
     def _not_recorded(self, error, result):
         self.error = error
