@@ -310,6 +310,15 @@ def test_huge_strides_are_fine():
     assert float(w.grad) == float(x[0, 0, 0, 0])
 
 
+def test_sizes_near_the_largest_number():
+    x, w = fastnn.ones((1, 1, 16)), fastnn.ones((2, 16, 16))
+    y = F.conv_transpose1d(x, w, stride=2**63 - 1, padding=[(0, 2**62)], dilation=2**62)
+    assert y.shape[:2] == (1, 1) and y.shape[2] == 16
+    x, w = fastnn.ones((1, 3, 16)).requires_grad_(), fastnn.ones((2, 1, 16)).requires_grad_()
+    F.conv1d(x, w, stride=2**63 - 1, padding=[(0, 2**62)], dilation=2**62, groups=16).sum().backward()
+    assert float(x.grad.sum()) == 16 and float(w.grad[0].sum()) == 16
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_im2col_is_the_reference(axes):
     """A convolution is a product with the windows, and so are its gradients."""

@@ -249,3 +249,41 @@ def test_outputs_of_any_form():
         ends.append((plain(t.history), list(seen)))
         seen.clear()
     assert ends[0] == ends[1] and data() is not None
+
+
+class Weighted(Trainer):
+    alpha = 1.0
+
+    def forward(self, batch):
+        x, y = batch
+        output = self.model(x)
+        return self.loss(output, y) * self.alpha, output, y
+
+
+class Change(Callback):
+    def __init__(self, config):
+        self.config = config
+
+    def on_epoch_end(self, trainer, logs):
+        if self.config is None:
+            trainer.alpha = trainer.alpha * 3
+        else:
+            self.config["b"] *= 3
+
+
+def scaled_by(config):
+    return lambda output, target: nn.functional.cross_entropy(output, target) * config["b"]
+
+
+@pytest.mark.parametrize("kind", ["attribute", "closure"])
+def test_values_that_the_step_computes_with_may_change(kind):
+    """An attribute of the trainer, a variable around its loss: a change between epochs shows as it does eagerly."""
+    ends = []
+    for capture in (False, "auto"):
+        model, config = network(), {"b": 1.0} if kind == "closure" else None
+        optimizer = SGD(model.parameters(), lr=0.01)
+        made, loss = (Trainer, scaled_by(config)) if config else (Weighted, nn.CrossEntropyLoss())
+        t = made(model, loss, optimizer, progress=False, capture=capture, callbacks=[Change(config)])
+        t.fit(loader(), epochs=3)
+        ends.append(weights(model))
+    assert same(*ends)

@@ -115,6 +115,10 @@ Program::Uses Program::uses_of(const Tensor& slot) const {
     if (storage.get() == &s && storage->version.load() != version) return uses;
   for (const Output& o : outputs_)
     if (o.recorded.impl()->storage.get() == &s) return uses;
+  for (const Gradient& g : gradients_) {  // w.grad = argument: an optimiser keeps its address
+    std::lock_guard<std::mutex> lock(g.box->mutex);
+    if (memory_of(*g.box) == &s) return uses;
+  }
   const auto begin = reinterpret_cast<uintptr_t>(s.data), end = begin + static_cast<uintptr_t>(s.bytes);
   for (const Call& c : calls_) {
     if (c.bytes == 0) return uses;
@@ -146,11 +150,27 @@ bool Program::fits(size_t i, const Tensor& x) const {
   return from.contiguous ? to.contiguous : from.strides == to.strides || compact_strides(x) == to.strides;
 }
 
+bool Program::writes(const Storage& s) const {
+  const auto meets = [&](const Storage& t) {
+    const char *a = static_cast<const char*>(s.data), *b = static_cast<const char*>(t.data);
+    return a < b + t.bytes && b < a + s.bytes;
+  };
+  return meets(*arena_) ||
+         std::any_of(versions_.begin(), versions_.end(), [&](const auto& v) { return meets(*v.first); });
+}
+
 void Program::load(const std::vector<Tensor>& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor &from = inputs[i], &to = slots_[i];
     if (i < uses_.size() && uses_[i].in_place) {
       const void* address = from.raw();
+      if (writes(*from.impl()->storage)) {  // a parameter, say: the step reads it as it was before
+        const auto bytes = from.numel() * from.itemsize();
+        own_.resize(inputs.size());
+        if (!own_[i].get()) own_[i] = Storage::make(bytes);
+        std::memcpy(own_[i]->data, address, static_cast<size_t>(bytes));
+        address = own_[i]->data;
+      }
       for (void* at : uses_[i].at) std::memcpy(at, &address, sizeof address);
       continue;
     }
@@ -194,6 +214,11 @@ void Program::end(const std::vector<Tensor>& outputs) {
     const auto is_slot = [&](const Storage* s) {
       return std::any_of(slots_.begin(), slots_.end(), [s](const Tensor& t) { return t.impl()->storage.get() == s; });
     };
+    for (const auto& [storage, version] : versions_)
+      if (is_slot(storage.get()) && storage->version.load() != version)
+        throw CaptureError(
+            "capture: the step changes an argument in place, which its caller would not see; change a clone and return "
+            "it, or keep the tensor outside");
     held_.erase(std::remove_if(held_.begin(), held_.end(), [&](const auto& h) { return is_slot(h.get()); }),
                 held_.end());
     versions_.erase(

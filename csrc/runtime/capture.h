@@ -102,13 +102,16 @@ class Program : public Recorder, public RefCounted<Program> {
   };
   Tensor copy_of(Output& output);
   Uses uses_of(const Tensor& slot) const;
+  /// Whether replays write to memory of `s`.
+  bool writes(const Storage& s) const;
   void clear_recording();
 
   Phase phase_ = Phase::warm_up;
   Copy copy_;
   bool long_ = false;
   std::vector<Tensor> slots_;
-  std::vector<Uses> uses_;  // of each slot
+  std::vector<Uses> uses_;         // of each slot
+  std::vector<Ref<Storage>> own_;  // copies of large inputs that replays write to
   std::vector<Output> outputs_;
   Plan plan_;
   std::vector<Call> calls_;

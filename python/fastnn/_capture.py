@@ -184,10 +184,19 @@ class capture(_C._Step):
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.max_programs = max_programs
+        self._recording = threading.RLock()
         self.recorded = 0  # calls that were no replay
 
     def _record(self, args, kwargs):
         """The call of a step whose program is not ready: C++ comes here when no recording fits."""
+        if not self._recording.acquire(blocking=False):
+            return self.fn(*args, **kwargs)  # another thread is recording
+        try:
+            return self._record_or_run(args, kwargs)
+        finally:
+            self._recording.release()
+
+    def _record_or_run(self, args, kwargs):
         self.recorded += 1
         for place, recording in enumerate(self._recordings):
             if not _C._recording_ready(recording) and _C._recording_matches(recording, args, kwargs):

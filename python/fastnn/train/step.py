@@ -10,6 +10,7 @@ import numpy as np
 from .. import _C, _capture
 from .._arrays import to_numpy
 from ..autograd import no_grad
+from ..nn import Module
 from .evaluation import batch_size
 
 __all__ = ["Stepping"]
@@ -86,6 +87,7 @@ class Stepping:
         """`_update`, from a recording where there is one."""
         # What the update reads of the trainer; other settings record another program.
         settings = (self.clip_norm, self.clip_value, bool(self.metrics), self.loss, self.model, self.optimizer)
+        settings += self._own_values()
         if self._captured is None:
             return self._update(batch, *settings)
         if isinstance(batch, list):
@@ -110,6 +112,19 @@ class Stepping:
         self._captured = None
         self._say(f"training without capture: {problem}")
         return self._update(batch, *settings) if result is None else result
+
+    def _own_values(self):
+        """What a subclass and its loss may compute with: attributes, closures. Changed ones record another program."""
+        values = ()
+        known = self._base_names
+        if known is not None:
+            values += _marks({k: v for k, v in vars(self).items() if k not in known and not k.startswith("_")})
+        closure = getattr(self.loss, "__closure__", None)
+        if closure:
+            values += tuple(_marks(cell.cell_contents) for cell in closure)
+        if not isinstance(self.loss, Module) and getattr(self.loss, "__dict__", None):
+            values += _marks(vars(self.loss))
+        return values
 
     def _update(self, batch, clip_norm, clip_value, scored, *_):
         """Forward, backward, clipping, update: ``(loss, number of items, output, target)``.
@@ -196,6 +211,17 @@ class Stepping:
     def _say(self, text):
         if self._bar:
             self._bar.note(text)
+
+
+def _marks(value):
+    """Something hashable that differs where plain values differ, also inside lists and dicts; else the identity."""
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        return (type(value), value)
+    if isinstance(value, (list, tuple)):
+        return tuple(_marks(v) for v in value)
+    if isinstance(value, dict):
+        return tuple((_marks(k), _marks(v)) for k, v in value.items())
+    return (id(value),)
 
 
 def _detached(value):

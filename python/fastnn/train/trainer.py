@@ -108,6 +108,8 @@ class Trainer(Evaluation, Resumable, Stepping):
         self._stop: str | None = None
         self._bar: Progress | None = None
         self._guard = InterruptGuard()
+        # With a forward of its own, a subclass may compute with what it keeps beside these.
+        self._base_names = None if type(self).forward is Trainer.forward else frozenset(vars(self))
 
     @staticmethod
     def _check_parts(model, loss, optimizer):
