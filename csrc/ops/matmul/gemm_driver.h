@@ -9,8 +9,8 @@
 
 #include "kernels/parallel.h"
 #include "ops/matmul/gemm_pack.h"
+#include "ops/matmul/gemm_row.h"
 #include "ops/matmul/gemm_tile.h"
-#include "ops/matmul/gemm_vector.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {

@@ -20,8 +20,8 @@ inline bool aliases(int64_t stride) {
 // Transposes work on 32-byte vectors on AVX-512 too: the wide forms of these loads and shuffles run at half the rate.
 constexpr int kGroup = 8;  // rows that one call takes
 
-/// 8 rows of 4 floats become 4 rows of 8: out[k * width + j] = p[j * ld + k].
-inline void transpose_group(float* out, int64_t width, const float* p, int64_t ld) {
+/// 8 rows of 4 floats become 4 rows of 8: r[k][j] = p[j * ld + k].
+inline void load_group(__m256 (&r)[4], const float* p, int64_t ld) {
   const auto rows = [=](const float* q) {  // row r beside row r + 4
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(q)), _mm_loadu_ps(q + 4 * ld), 1);
   };
@@ -30,21 +30,34 @@ inline void transpose_group(float* out, int64_t width, const float* p, int64_t l
   const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
   const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
   const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
-  _mm256_storeu_ps(out, _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23)));
-  _mm256_storeu_ps(out + width, _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23)));
-  _mm256_storeu_ps(out + 2 * width, _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23)));
-  _mm256_storeu_ps(out + 3 * width, _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23)));
+  r[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23));
+  r[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23));
+  r[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23));
+  r[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23));
 }
-/// 8 rows of 2 doubles become 2 rows of 8.
-inline void transpose_group(double* out, int64_t width, const double* p, int64_t ld) {
-  for (int half = 0; half < 2; ++half, out += 4, p += 4 * ld) {
+/// 8 rows of 2 doubles become 2 rows of 8, each in two vectors: r[2 k + j / 4][j % 4] = p[j * ld + k].
+inline void load_group(__m256d (&r)[4], const double* p, int64_t ld) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half, p += 4 * ld) {
     const auto rows = [=](const double* q) {
       return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(q)), _mm_loadu_pd(q + 2 * ld), 1);
     };
     const __m256d r0 = rows(p), r1 = rows(p + ld);
-    _mm256_storeu_pd(out, _mm256_unpacklo_pd(r0, r1));
-    _mm256_storeu_pd(out + width, _mm256_unpackhi_pd(r0, r1));
+    r[half] = _mm256_unpacklo_pd(r0, r1);
+    r[2 + half] = _mm256_unpackhi_pd(r0, r1);
   }
+}
+inline void transpose_group(float* out, int64_t width, const float* p, int64_t ld) {
+  __m256 r[4];
+  load_group(r, p, ld);
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) _mm256_storeu_ps(out + k * width, r[k]);
+}
+inline void transpose_group(double* out, int64_t width, const double* p, int64_t ld) {
+  __m256d r[4];
+  load_group(r, p, ld);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) _mm256_storeu_pd(out + i / 2 * width + i % 2 * 4, r[i]);
 }
 #endif
 
