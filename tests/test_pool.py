@@ -152,9 +152,9 @@ def test_forged_indices_in_backward():
     index = np.zeros((1, 2, 2, 1), np.int64)
     x = fastnn.randn(1, 2, 2, 1).requires_grad_()
     y = F.max_unpool2d(x, fastnn.from_numpy(index), 2).sum()
-    index[...] = 2**50
-    with pytest.raises(IndexError):
-        y.backward()
+    index[...] = 2**50  # the operation has its own copy
+    y.backward()
+    assert (x.grad == 1).all()
 
 
 LAYERS = [
