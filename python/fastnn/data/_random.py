@@ -7,7 +7,7 @@ import numpy as np
 __all__ = ["philox_bits", "permutation", "default_seed", "check_seed"]
 
 # Streams keep uses apart that share a seed: the shuffle of a loader must not repeat the split of its data set.
-SHUFFLE, SPLIT, SAMPLE = 1, 2, 3
+SHUFFLE, SPLIT, SAMPLE, TEXT = 1, 2, 3, 4
 
 
 def check_seed(seed, what: str = "seed") -> int:

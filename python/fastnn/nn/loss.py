@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from .._arrays import to_numpy
 from . import functional as F
 from .module import Module
 
@@ -19,7 +22,17 @@ class _Loss(Module):
         return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
 
 
-class CrossEntropyLoss(_Loss):
+class _ClassLoss(_Loss):
+    def count(self, target) -> float:
+        """What the mean is over: the targets that are not ignored, or the sum of their weights."""
+        classes = to_numpy(target)
+        if self.reduction != "mean" or not np.issubdtype(classes.dtype, np.integer):
+            return len(classes) if classes.ndim else 1
+        kept = classes[classes != self.ignore_index]
+        return kept.size if self.weight is None else float(to_numpy(self.weight)[kept].sum(dtype=np.float64))
+
+
+class CrossEntropyLoss(_ClassLoss):
     """-log softmax(input)[target]: classification from scores (logits).
 
     Input [..., C] (classes last; PyTorch has them second), target: indices [...] or probabilities [..., C].
@@ -50,7 +63,7 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class NLLLoss(_Loss):
+class NLLLoss(_ClassLoss):
     """-input[target]: the negative log likelihood of log-probabilities [..., C]."""
 
     def __init__(self, weight=None, ignore_index: int = -100, reduction: str = "mean"):

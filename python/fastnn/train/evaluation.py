@@ -9,7 +9,7 @@ import numpy as np
 from .._arrays import to_numpy
 from ..metrics import Mean
 
-__all__ = ["Evaluation", "batch_size", "number"]
+__all__ = ["Evaluation", "batch_size", "count_items", "number"]
 
 
 def batch_size(target) -> int:
@@ -18,6 +18,14 @@ def batch_size(target) -> int:
     if shape is None:
         return len(target) if hasattr(target, "__len__") else 1
     return int(shape[0]) if len(shape) else 1
+
+
+def count_items(loss, target, default=None):
+    """What the mean of a loss is over: ``loss.count(target)`` where the loss has it (tokens), else the batch size."""
+    count = getattr(loss, "count", None)
+    if callable(count):
+        return count(target)
+    return batch_size(target) if default is None else default
 
 
 def number(value):
@@ -55,7 +63,7 @@ class Evaluation:
                     if self._guard.requested:
                         break
                     loss, output, target = self.forward(batch)
-                    running.update(loss.item(), batch_size(target))
+                    running.update(loss.item(), count_items(self.loss, target))
                     for metric in metrics:
                         metric.update(output, target)
         finally:

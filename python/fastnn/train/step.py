@@ -11,7 +11,7 @@ from .. import _C, _capture
 from .._arrays import to_numpy
 from ..autograd import no_grad
 from ..nn import Module
-from .evaluation import batch_size
+from .evaluation import batch_size, count_items
 
 __all__ = ["Stepping"]
 
@@ -73,6 +73,8 @@ class Stepping:
         except FloatingPointError as error:
             return self._not_finite(str(error))
         value = float(loss.item())
+        if self._base_names is None:  # with a forward of its own, the target need not be the last of the batch
+            items = count_items(self.loss, batch[-1], items)
         if self.scheduler is not None and self.schedule_per == "step" and not self._follows_metric():
             self.scheduler.step()
         self._skipped_in_a_row = 0
