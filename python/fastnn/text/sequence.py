@@ -1,4 +1,4 @@
-"""The shapes a task over sequences can have: one to many, many to one, many to many of the same and of another length."""
+"""The shapes of tasks over sequences: one to many, many to one, many to many of the same or of another length."""
 
 from __future__ import annotations
 
