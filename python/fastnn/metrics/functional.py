@@ -17,7 +17,7 @@ from .._arrays import to_numpy
 
 __all__ = [
     "accuracy", "top_k_accuracy", "confusion_matrix", "precision", "recall", "f1_score", "fbeta_score",
-    "mean_squared_error", "mean_absolute_error", "class_ids", "scores_from_counts",
+    "mean_squared_error", "mean_absolute_error", "class_ids", "scores_from_counts", "error_rate", "by_slice",
 ]  # fmt: skip
 
 
@@ -59,10 +59,55 @@ def class_ids(pred, target, threshold: float = 0.5, what: str = "metric"):
     return p, t
 
 
-def accuracy(pred, target, threshold: float = 0.5) -> float:
-    """Fraction of correct predictions; NaN for no items."""
+def accuracy(pred, target, threshold: float = 0.5, sample_weight=None) -> float:
+    """Fraction of correct predictions; NaN for no items.
+
+    Parameters
+    ----------
+    sample_weight : array of the shape of `target`, optional
+        Weights >= 0: ``sum w_i 1{right} / sum w_i``. A mistake that must not happen weighs 10 or 100.
+    """
     p, t = class_ids(pred, target, threshold, "accuracy")
-    return float(np.mean(p == t)) if t.size else float("nan")
+    return _weighted_mean(p == t, sample_weight, "accuracy")
+
+
+def error_rate(pred, target, threshold: float = 0.5, sample_weight=None) -> float:
+    """Fraction of wrong predictions, 1 - `accuracy`: ``sum w_i 1{wrong} / sum w_i``."""
+    p, t = class_ids(pred, target, threshold, "error_rate")
+    return _weighted_mean(p != t, sample_weight, "error_rate")
+
+
+def _weighted_mean(values, weights, what):
+    if weights is None:
+        return float(np.mean(values)) if values.size else float("nan")
+    w = to_numpy(weights).reshape(-1).astype(np.float64)
+    if len(w) != values.size:
+        raise ValueError(f"{what}: expected {values.size} sample weights, got {len(w)}")
+    if not np.isfinite(w).all() or (w < 0).any() or (w.size and not w.sum() > 0):
+        raise ValueError(f"{what}: sample weights must be finite, >= 0 and not all 0")
+    return float((values * w).sum() / w.sum()) if w.size else float("nan")
+
+
+def by_slice(metric, pred, target, slices) -> dict:
+    """A metric on every part of the data, and the mean of the parts: one number to choose by.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(pred, target) -> number``.
+    slices : array [N]
+        The part each item belongs to: a country, a device, a source.
+
+    Returns
+    -------
+    dict
+        One value per slice, in sorted order, and ``"average"``: every slice counts the same, however small.
+    """
+    p, t, s = to_numpy(pred), to_numpy(target), to_numpy(slices).reshape(-1)
+    if not len(s) == len(p) == len(t) or not len(s):
+        raise ValueError(f"by_slice: expected one slice an item and at least one, got {len(s)} for {len(t)}")
+    values = {name: float(metric(p[s == name], t[s == name])) for name in np.unique(s).tolist()}
+    return {**values, "average": float(np.mean(list(values.values())))}
 
 
 def top_k_accuracy(pred, target, k: int = 5) -> float:

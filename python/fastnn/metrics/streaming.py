@@ -12,7 +12,7 @@ from .._arrays import to_numpy
 from . import functional as F
 
 __all__ = ["Metric", "Mean", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "F1", "MeanSquaredError",
-           "MeanAbsoluteError", "get_metric"]  # fmt: skip
+           "MeanAbsoluteError", "OfTask", "get_metric"]  # fmt: skip
 
 
 class Metric:
@@ -178,6 +178,48 @@ class MeanAbsoluteError(_ElementMean):
     @staticmethod
     def _error(p, t):
         return np.abs(p - t)
+
+
+class OfTask(Metric):
+    """A metric of one task of a `fastnn.nn.MultiTask` model, over the items whose label is known.
+
+    Parameters
+    ----------
+    task : str
+        Key of the model's outputs.
+    column : int
+        Column of the targets ``[N, T]``; a label that is NaN or negative is unknown and counts for nothing.
+    metric : Metric, name or function
+        Default "accuracy". The history column is ``task_metric``.
+    """
+
+    def __init__(self, task: str, column: int, metric="accuracy"):
+        self.task, self.column, self.metric = str(task), int(column), get_metric(metric)
+        self.name = f"{self.task}_{self.metric.name}"
+        self.higher_is_better = self.metric.higher_is_better
+
+    def update(self, pred, target):
+        if self.task not in pred:
+            raise ValueError(f"{self.name}: the model has no output {self.task!r}; it has {', '.join(pred)}")
+        labels = to_numpy(target)
+        if labels.ndim != 2 or not 0 <= self.column < labels.shape[1]:
+            raise ValueError(f"{self.name}: expected targets [N, T] with a column {self.column}, got {labels.shape}")
+        labels = labels[:, self.column]
+        known = labels >= 0
+        if known.any():
+            self.metric.update(to_numpy(pred[self.task])[known], labels[known])
+
+    def compute(self):
+        return self.metric.compute()
+
+    def reset(self):
+        self.metric.reset()
+
+    def state_dict(self):
+        return self.metric.state_dict()
+
+    def load_state_dict(self, state):
+        self.metric.load_state_dict(state)
 
 
 class _FromFunction(Metric):
