@@ -1,4 +1,4 @@
-"""Data sets, loaders, splits and standardisation.
+"""Data sets, loaders, splits, standardisation, whitening and mixing.
 
 >>> loader = DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True, seed=0)
 >>> for x, y in loader:
@@ -7,12 +7,15 @@
 
 from .dataset import ConcatDataset, Dataset, MapDataset, Subset, TensorDataset, random_split
 from .loader import DataLoader, default_collate
+from .mixing import NoiseMixer, mix_at_snr, on_backgrounds, random_crops
 from .sampler import RandomSampler, Sampler, SequentialSampler, WeightedRandomSampler
-from .split import split_indices, train_dev_test_split, train_test_split
+from .split import SourceSplit, split_by_source, split_indices, split_sizes, train_dev_test_split, train_test_split
 from .standardize import Standardizer
+from .whiten import Whitener
 
 __all__ = [
-    "ConcatDataset", "DataLoader", "Dataset", "MapDataset", "RandomSampler", "Sampler", "SequentialSampler",
-    "Standardizer", "Subset", "TensorDataset", "WeightedRandomSampler", "default_collate", "random_split",
-    "split_indices", "train_dev_test_split", "train_test_split",
+    "ConcatDataset", "DataLoader", "Dataset", "MapDataset", "NoiseMixer", "RandomSampler", "Sampler",
+    "SequentialSampler", "SourceSplit", "Standardizer", "Subset", "TensorDataset", "WeightedRandomSampler", "Whitener",
+    "default_collate", "mix_at_snr", "on_backgrounds", "random_crops", "random_split", "split_by_source",
+    "split_indices", "split_sizes", "train_dev_test_split", "train_test_split",
 ]  # fmt: skip

@@ -76,5 +76,5 @@ def plot_reliability(models: dict, target, path, bins: int = 10, title: str | No
         error = expected_calibration_error(probabilities, target, bins)
         ax.plot(r.predicted, r.observed, color=color, linewidth=1.4, label=f"{name}: calibration error {error:.4f}")
         ax.scatter(r.predicted, r.observed, color=color, s=12 + 120 * r.count / r.count.sum(), zorder=3)
-    ax.legend(frameon=False, fontsize=9, loc="upper left")
+    ax.legend(frameon=False, fontsize=9)
     save_figure(figure, path)
