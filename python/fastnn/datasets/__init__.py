@@ -10,9 +10,10 @@ from .digits import Digits
 from .idx import read_idx
 from .images import CIFAR10, HappyHouse, Signs
 from .mnist import MNIST, FashionMNIST
+from .text import SST2, Dinosaurs, Names, RtPolarity, TinyShakespeare, WikiText2
 from .toy import circles, moons, planar, xor
 
 __all__ = [
-    "CIFAR10", "CatNonCat", "Digits", "FashionMNIST", "HappyHouse", "MNIST", "Signs", "cache_dir", "circles", "moons",
-    "planar", "read_idx", "xor",
+    "CIFAR10", "CatNonCat", "Digits", "Dinosaurs", "FashionMNIST", "HappyHouse", "MNIST", "Names", "RtPolarity", "SST2",
+    "Signs", "TinyShakespeare", "WikiText2", "cache_dir", "circles", "moons", "planar", "read_idx", "xor",
 ]  # fmt: skip
