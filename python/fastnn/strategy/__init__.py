@@ -2,8 +2,17 @@
 
 >>> print(diagnose(human=0.04, train=0.07, train_dev=0.10, dev=0.12, test=0.12))
 >>> check = same_distribution(x_dev, x_test)
+>>> select(models, optimize="accuracy", subject_to={"ms": "<=100"}).best
 """
 
+from .choice import Choice, measure, select
+from .curves import EpochCurve, LearningCurve, learning_curve
+from .diagnosis import REMEDIES, Diagnosis, Gap, diagnose, diagnose_trainer
 from .distribution import DistributionCheck, DistributionWarning, ks_test, same_distribution
+from .matrix import ErrorMatrix
 
-__all__ = ["DistributionCheck", "DistributionWarning", "ks_test", "same_distribution"]
+__all__ = [
+    "Choice", "Diagnosis", "DistributionCheck", "DistributionWarning", "EpochCurve", "ErrorMatrix", "Gap",
+    "LearningCurve", "REMEDIES", "diagnose", "diagnose_trainer", "ks_test", "learning_curve", "measure",
+    "same_distribution", "select",
+]  # fmt: skip
