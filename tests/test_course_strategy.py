@@ -272,3 +272,50 @@ def test_a_tenth_of_a_percent_takes_a_big_dev_set():
     """3.1-16: 2.1 % and 1.9 % cannot be told apart on 10,000 examples; 3 % and 5 % can."""
     assert metrics.examples_needed(0.019, 0.002) > 50_000 and metrics.examples_needed(0.03, 0.02) < 10_000
     assert math.isclose(metrics.wilson_interval(0, 10**4).low, 0)
+
+
+# --- error analysis (3.2-01 to 3.2-05)
+
+
+def table(examples, errors, looked=100, **tags):
+    """A table in which the first n rows have the tag."""
+    t = strategy.ErrorTable(examples, errors, [strategy.ErrorRow(i, "cat", "dog", 0.9) for i in range(looked)])
+    for tag, n in tags.items():
+        t.tag(range(n), tag.replace("_", " "))
+    return t
+
+
+def test_dogs_among_the_mistakes():
+    few, many = table(1000, 100, dogs=5), table(1000, 100, dogs=50)
+    assert (
+        few.error == 0.1 and few.ceiling("dogs") == pytest.approx(0.095) and many.ceiling("dogs") == pytest.approx(0.05)
+    )
+
+
+def test_the_spreadsheet():
+    t = table(2500, 250, dog=8, great_cats=43, blurry=61)
+    t.tag(range(88, 100), "Instagram")  # a column that was added on the way
+    t.tag(98, "incorrectly labelled", comment="Labeler missed cat in background")
+    t.tag(range(95, 100), "incorrectly labelled"), t.tag(94, "incorrectly labelled")
+    shares = {r["tag"]: round(r["share"], 10) for r in t.summary()}
+    assert shares == {"dog": 0.08, "great cats": 0.43, "blurry": 0.61, "Instagram": 0.12, "incorrectly labelled": 0.06}
+    ceilings = {tag: round(100 * t.ceiling(tag), 10) for tag in shares}
+    assert ceilings == {"dog": 9.2, "great cats": 5.7, "blurry": 3.9, "Instagram": 8.8, "incorrectly labelled": 9.4}
+
+
+@pytest.mark.parametrize("error, tagged, looked, labels, rest, share, worth", [
+    (10, 6, 100, 0.6, 9.4, 0.06, False),
+    (2, 30, 100, 0.6, 1.4, 0.30, True),
+    (10, 7, 100, 0.7, 9.3, 0.07, False),
+    (2, 35, 100, 0.7, 1.3, 0.35, True),
+])  # fmt: skip
+def test_wrong_labels_in_the_dev_set(error, tagged, looked, labels, rest, share, worth):
+    t = table(10_000, 100 * error, looked, incorrectly_labelled=tagged)
+    impact = t.label_impact()
+    assert [round(100 * v, 10) for v in impact[:3]] == [error, labels, rest] and impact.share == share
+    assert impact.worth_fixing == worth
+
+
+def test_models_closer_together_than_the_wrong_labels():
+    t = table(10_000, 1_000, incorrectly_labelled=6)  # 0.6 % of the dev set; models at 2.1 % and 1.9 %
+    assert not t.label_impact().worth_fixing and t.label_impact(difference=0.021 - 0.019).worth_fixing

@@ -1,4 +1,4 @@
-"""The command ``fastnn``: list and train the recipes, ask a trained one, and describe this installation.
+"""The command ``fastnn``: list and train recipes, ask a trained one, analyse errors, describe this installation.
 
 Exit codes: 0 done, 1 it failed (missing data, damaged file, training stopped), 2 the command was wrong. Everything
 heavy is imported by the command that needs it, so that ``fastnn --help`` answers at once.
@@ -13,6 +13,7 @@ import os
 import sys
 import time
 
+from ._cli_errors import add_parser as add_errors_parser
 from .recipes import RECIPES
 
 OK, FAILED, WRONG = 0, 1, 2
@@ -76,6 +77,8 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     predict.add_argument("--out", metavar="DIR", help="the folder NAME was trained into (default: runs/NAME)")
     predict.add_argument("--top", type=int, default=3, help="classes shown for each example (default: %(default)s)")
     predict.set_defaults(run=run_predict)
+
+    add_errors_parser(commands)
 
     info = commands.add_parser("info", help="version, instruction set, threads; --peaks measures the machine")
     info.add_argument("--peaks", action="store_true", help="measure arithmetic peak and bandwidths (some seconds)")

@@ -9,10 +9,11 @@ from .choice import Choice, measure, select
 from .curves import EpochCurve, LearningCurve, learning_curve
 from .diagnosis import REMEDIES, Diagnosis, Gap, diagnose, diagnose_trainer
 from .distribution import DistributionCheck, DistributionWarning, ks_test, same_distribution
+from .errors import ErrorRow, ErrorTable, LabelImpact, collect_errors, confused_pairs, most_confident_errors
 from .matrix import ErrorMatrix
 
 __all__ = [
-    "Choice", "Diagnosis", "DistributionCheck", "DistributionWarning", "EpochCurve", "ErrorMatrix", "Gap",
-    "LearningCurve", "REMEDIES", "diagnose", "diagnose_trainer", "ks_test", "learning_curve", "measure",
-    "same_distribution", "select",
+    "Choice", "Diagnosis", "DistributionCheck", "DistributionWarning", "EpochCurve", "ErrorMatrix", "ErrorRow",
+    "ErrorTable", "Gap", "LabelImpact", "LearningCurve", "REMEDIES", "collect_errors", "confused_pairs", "diagnose",
+    "diagnose_trainer", "ks_test", "learning_curve", "measure", "most_confident_errors", "same_distribution", "select",
 ]  # fmt: skip
