@@ -7,10 +7,11 @@ import math
 
 import numpy as np
 import pytest
+from course import t64
 
 import fastnn
 import fastnn.nn.functional as F
-from fastnn import data, metrics, strategy
+from fastnn import data, metrics, nn, strategy
 from fastnn.strategy import diagnose
 
 BIAS, VARIANCE, MISMATCH = "avoidable bias", "variance", "data mismatch"
@@ -319,3 +320,37 @@ def test_wrong_labels_in_the_dev_set(error, tagged, looked, labels, rest, share,
 def test_models_closer_together_than_the_wrong_labels():
     t = table(10_000, 1_000, incorrectly_labelled=6)  # 0.6 % of the dev set; models at 2.1 % and 1.9 %
     assert not t.label_impact().worth_fixing and t.label_impact(difference=0.021 - 0.019).worth_fixing
+
+
+# --- many tasks (3.2-24, 3.2-25)
+
+
+def logit(p):
+    p = np.asarray(p)
+    return t64(np.log(p / (1 - p)))
+
+
+def test_pedestrian_car_stop_sign_traffic_light():
+    y = t64(np.array([[0.0, 1, 1, 0]]))
+    z = logit([[0.1, 0.8, 0.7, 0.2]])
+    assert nn.MultiLabelLoss()(z, y).item() == pytest.approx(0.9083225622, abs=5e-11)
+
+
+Y = np.array([[1, 1, np.nan, np.nan], [0, 1, np.nan, np.nan], [np.nan, np.nan, 0, 1], [np.nan, np.nan, 1, np.nan]])
+YHAT = np.array([[0.9, 0.8, 0.3, 0.4], [0.2, 0.6, 0.5, 0.7], [0.5, 0.5, 0.1, 0.9], [0.6, 0.2, 0.7, 0.5]])
+
+
+@pytest.mark.parametrize("unknown", [np.nan, -1.0])
+def test_unknown_labels(unknown):
+    y = t64(np.where(np.isnan(Y), unknown, Y).T)  # the course has a column per example
+    z = logit(YHAT.T).requires_grad_()
+    loss = nn.MultiLabelLoss()(z, y)
+    assert loss.item() == pytest.approx(0.4074673043, abs=5e-11)
+    loss.backward()
+    assert ((z.grad.numpy() == 0) == np.isnan(Y.T)).all()
+    assert nn.MultiLabelLoss("known")(z, y).item() == pytest.approx(1.6298692173 / 7, abs=5e-11)
+    assert nn.MultiLabelLoss()(z * 0, y).item() == pytest.approx(7 * math.log(2) / 4, abs=1e-12)
+    # the same with a head for every question
+    heads = {name: z[:, i : i + 1] for i, name in enumerate("abcd")}
+    several = nn.MultiTaskLoss(dict.fromkeys("abcd", "binary"), normalize="batch")
+    assert several(heads, y).item() == pytest.approx(0.4074673043, abs=5e-11)

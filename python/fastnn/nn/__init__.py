@@ -42,6 +42,7 @@ from .loss import (
     SmoothL1Loss,
 )
 from .module import Module
+from .multitask import GradientReversal, MultiLabelLoss, MultiTask, MultiTaskLoss
 from .normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from .parameter import Parameter
 from .pooling import (
@@ -154,6 +155,10 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "RMSNorm",
+    "GradientReversal",
+    "MultiLabelLoss",
+    "MultiTask",
+    "MultiTaskLoss",
     "GRU",
     "GRUCell",
     "LSTM",

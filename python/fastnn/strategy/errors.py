@@ -155,8 +155,9 @@ class ErrorTable:
         rows = []
         for tag in sorted(self.tags, key=lambda t: -self.count(t)):
             share = wilson_interval(self.count(tag), len(self.rows))
-            rows.append({"tag": tag, "count": self.count(tag), "share": share.value, "low": share.low, "high": share.high,
-                         "ceiling": self.ceiling(tag), "gain": self.error * share.value})  # fmt: skip
+            limits = {"share": share.value, "low": share.low, "high": share.high}
+            gain = {"ceiling": self.ceiling(tag), "gain": self.error * share.value}
+            rows.append({"tag": tag, "count": self.count(tag), **limits, **gain})
         return rows
 
     def report(self) -> str:
