@@ -67,4 +67,5 @@ PYBIND11_MODULE(_C, m) {
 #undef FAMILY
 #undef OP
   m.attr("OPS") = py::tuple(ops);
+  explain_calls(b);
 }

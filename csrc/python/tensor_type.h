@@ -8,6 +8,7 @@ namespace fastnn {
 /// Makes the type fastnn.Tensor and adds it to the module.
 py::object make_tensor_type(py::module_& m);
 void bind_dtypes(py::module_& m);
+void explain_calls(Binder& b);  // the messages of calls that fit no signature; after all others
 void bind_exchange(Binder& b);  // NumPy and the buffer protocol
 void bind_dlpack(Binder& b);
 void bind_autograd(Binder& b);
