@@ -23,15 +23,15 @@ class Metric:
 
     def update(self, pred, target) -> None:
         """Take in one batch."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define update(pred, target)")
 
     def compute(self):
         """The metric of everything since the last `reset`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define compute()")
 
     def reset(self) -> None:
         """Forget all batches."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define reset()")
 
     def state_dict(self) -> dict:
         """What was counted so far: arrays and numbers."""

@@ -6,10 +6,14 @@ import argparse
 from pathlib import Path
 
 import fastnn
+from fastnn.nn import functional
 
 
 def options(name: str, defaults: dict, parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
-    """The command line of a recipe; ``defaults`` are its epochs, batch size and learning rate, if it has them."""
+    """The command line of a recipe; ``defaults`` are its epochs, batch size and learning rate, if it has them.
+
+    Recipes with mini-batches take ``--resume``, unless ``defaults`` say ``resume=False``.
+    """
     parser = parser or argparse.ArgumentParser(prog=f"python -m fastnn.recipes.{name.replace('-', '_')}")
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the data files (default: $FASTNN_DATA)")
     parser.add_argument("--out", metavar="DIR", default=f"runs/{name}", help="where results go (default: %(default)s)")
@@ -25,7 +29,9 @@ def options(name: str, defaults: dict, parser: argparse.ArgumentParser | None = 
         )
     parser.add_argument("--seed", type=int, default=defaults.get("seed", 0), help="default: %(default)s")
     parser.add_argument("--threads", type=positive_int, help="default: the processors this process may use")
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out, if there is one")
+    parser.set_defaults(resume=False)
+    if defaults.get("resume", "batch_size" in defaults):  # recipes of some seconds write no checkpoints
+        parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out, if any")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--no-plots", action="store_true", help="draw nothing (matplotlib is not needed then)")
     return parser
@@ -58,6 +64,20 @@ def start(args) -> Path:
 def save(model, out: Path, recipe: str) -> None:
     """Write the weights where ``fastnn predict`` finds them, with the recipe's name inside the file."""
     fastnn.io.save(model.state_dict(), out / "model.safetensors", {"recipe": recipe})
+
+
+def descend(model, x, y, steps: int, optimizer) -> list[float]:
+    """Follow the gradient of the binary cross-entropy of all examples at once; returns the cost before every step."""
+
+    @fastnn.capture
+    def step():
+        optimizer.zero_grad()
+        cost = functional.binary_cross_entropy_with_logits(model(x), y)
+        cost.backward()
+        optimizer.step()
+        return cost
+
+    return [step().item() for _ in range(steps)]
 
 
 def accuracy(model, x, y) -> float:

@@ -29,18 +29,6 @@ def build_model(initialise):
     return model
 
 
-def descend(model, x, y, epochs, lr):
-    optimizer = optim.SGD(model.parameters(), lr=lr)
-    costs = []
-    for _ in range(epochs):
-        optimizer.zero_grad()
-        cost = nn.functional.binary_cross_entropy_with_logits(model(x), y)
-        cost.backward()
-        optimizer.step()
-        costs.append(cost.item())
-    return costs
-
-
 def main(args):
     out = _common.start(args)
     (x, labels), (x_test, labels_test) = circles(300, 0.05, 0.8, seed=1), circles(100, 0.05, 0.8, seed=2)
@@ -48,7 +36,7 @@ def main(args):
     panels, costs, results = {}, {}, {}
     for (name, initialise), key in zip(METHODS.items(), ("zeros", "large", "he")):
         model = build_model(initialise)
-        costs[name] = descend(model, x, y, args.epochs, args.lr)
+        costs[name] = _common.descend(model, x, y, args.epochs, optim.SGD(model.parameters(), lr=args.lr))
         train, test = _common.accuracy(model, x, labels), _common.accuracy(model, x_test, labels_test)
         print(f"  {name:<22} cost {costs[name][-1]:<8.4f} train {train:.1%}   test {test:.1%}")
         panels[f"{name}\ntrain {train:.1%}, test {test:.1%}"] = _common.probability(model)

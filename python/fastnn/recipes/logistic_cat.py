@@ -33,19 +33,6 @@ def prepare(images):
     return fastnn.tensor(np.asarray(images, np.float32).reshape(len(images), 12288))
 
 
-def descend(model, x, y, epochs, lr):
-    """Gradient descent on the whole training set; the cost of every step."""
-    optimizer = optim.SGD(model.parameters(), lr=lr)
-    costs = []
-    for _ in range(epochs):
-        optimizer.zero_grad()
-        cost = nn.functional.binary_cross_entropy_with_logits(model(x), y)
-        cost.backward()
-        optimizer.step()
-        costs.append(cost.item())
-    return costs
-
-
 def main(args):
     out = _common.start(args)
     train, test = CatNonCat(train=True, data_dir=args.data_dir), CatNonCat(train=False, data_dir=args.data_dir)
@@ -53,7 +40,7 @@ def main(args):
 
     model = build_model()
     print(model.summary((12288,)))
-    costs = descend(model, train.x, y, args.epochs, args.lr)
+    costs = _common.descend(model, train.x, y, args.epochs, optim.SGD(model.parameters(), lr=args.lr))
     _common.save(model, out, NAME)
 
     if not args.no_plots:
@@ -61,7 +48,9 @@ def main(args):
         rates = (2 * args.lr, args.lr, 0.2 * args.lr)
         curves = {f"learning rate {lr:g}": costs for lr in rates}
         for lr in (rates[0], rates[2]):
-            curves[f"learning rate {lr:g}"] = descend(build_model(), train.x, y, args.epochs, lr)
+            other = build_model()
+            optimizer = optim.SGD(other.parameters(), lr=lr)
+            curves[f"learning rate {lr:g}"] = _common.descend(other, train.x, y, args.epochs, optimizer)
         draw(model, test, curves, out)
     return {"train_accuracy": _common.accuracy(model, train.x, train.y),
             "test_accuracy": _common.accuracy(model, test.x, test.y), "cost": costs[-1]}  # fmt: skip

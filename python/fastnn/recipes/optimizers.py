@@ -15,7 +15,7 @@ from fastnn.datasets import moons
 from fastnn.recipes import _common
 
 NAME = "optimizers"
-DEFAULTS = dict(epochs=400, batch_size=64, lr=0.003, seed=3)
+DEFAULTS = dict(epochs=400, batch_size=64, lr=0.003, seed=3, resume=False)
 
 # name -> (optimiser, whole training set in one batch?). This is momentum without the course's (1 - beta) in front of
 # the gradient; with it, lr (1 - beta) in place of lr, it would follow mini-batch gradient descent closely here.

@@ -25,32 +25,19 @@ def prepare(points):
     return fastnn.tensor(points)
 
 
-def descend(model, x, y, epochs, lr):
-    optimizer = optim.SGD(model.parameters(), lr=lr)
-    loss = nn.BCEWithLogitsLoss()
-    costs = []
-    for _ in range(epochs):
-        optimizer.zero_grad()
-        cost = loss(model(x), y)
-        cost.backward()
-        optimizer.step()
-        costs.append(cost.item())
-    return costs
-
-
 def main(args):
     out = _common.start(args)
     x, labels = planar(400, seed=1)
     y = labels.to(fastnn.float32).reshape(-1, 1)
 
     linear = nn.Sequential(nn.Linear(2, 1))
-    descend(linear, x, y, args.epochs // 5, 0.1)
+    _common.descend(linear, x, y, args.epochs // 5, optim.SGD(linear.parameters(), lr=0.1))
     models, costs = {"logistic regression": linear}, {}
     sizes = (4,) if args.no_plots else (1, 4, 20)
     for hidden in sizes:
         model = build_model(hidden)
         name = f"{hidden} hidden unit{'s' if hidden > 1 else ''}"
-        costs[name] = descend(model, x, y, args.epochs, args.lr)
+        costs[name] = _common.descend(model, x, y, args.epochs, optim.SGD(model.parameters(), lr=args.lr))
         models[name] = model
     scores = {name: _common.accuracy(m, x, labels) for name, m in models.items()}
     _common.save(models["4 hidden units"], out, NAME)

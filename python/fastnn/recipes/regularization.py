@@ -49,14 +49,7 @@ def descend(model, x, y, epochs, lr, weight_decay):
     weights = [p for p in model.parameters() if p.ndim > 1]
     biases = [p for p in model.parameters() if p.ndim == 1]
     optimizer = optim.SGD([{"params": weights, "weight_decay": weight_decay}, {"params": biases}], lr=lr, momentum=0.9)
-    costs = []
-    for _ in range(epochs):
-        optimizer.zero_grad()
-        cost = nn.functional.binary_cross_entropy_with_logits(model(x), y)
-        cost.backward()
-        optimizer.step()
-        costs.append(cost.item())
-    return costs
+    return _common.descend(model, x, y, epochs, optimizer)
 
 
 def main(args):

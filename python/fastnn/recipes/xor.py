@@ -23,24 +23,15 @@ def prepare(points):
     return fastnn.tensor(points)
 
 
-def descend(model, x, y, epochs, lr):
-    optimizer = optim.Adam(model.parameters(), lr=lr)
-    costs = []
-    for _ in range(epochs):
-        optimizer.zero_grad()
-        cost = nn.functional.binary_cross_entropy_with_logits(model(x), y)
-        cost.backward()
-        optimizer.step()
-        costs.append(cost.item())
-    return costs
-
-
 def main(args):
     out = _common.start(args)
     x, labels = xor(4)
     y = labels.to(fastnn.float32).reshape(-1, 1)
     models = {"one neuron": nn.Sequential(nn.Linear(2, 1)), "a hidden layer of 8": build_model()}
-    costs = {name: descend(model, x, y, args.epochs, args.lr) for name, model in models.items()}
+    costs = {
+        name: _common.descend(model, x, y, args.epochs, optim.Adam(model.parameters(), lr=args.lr))
+        for name, model in models.items()
+    }
     scores = {name: _common.accuracy(model, x, labels) for name, model in models.items()}
     model = models["a hidden layer of 8"]
     _common.save(model, out, NAME)
