@@ -12,7 +12,9 @@ from fastnn._capture import capture
 from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
 
 _COMPOSED = _functions.complete(globals())
-_PARTS = frozenset("convert data datasets io metrics models nn optim recipes strategy text train vision".split())
+_PARTS = frozenset(
+    "convert data datasets io metrics models nn optim recipes sklearn strategy text train vision".split()
+)
 
 
 def __getattr__(name):
