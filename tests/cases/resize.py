@@ -4,6 +4,7 @@ import numpy as np
 
 from cases.case import A, Case, S, torch
 from cases.pool import adaptive_pool
+from cases.warp import keys
 
 BLENDS = ("linear", "bilinear", "trilinear")
 
@@ -12,6 +13,14 @@ def along(x, axis, out, scale, mode, align):
     """One axis at another resolution."""
     size = x.shape[axis]
     o = np.arange(out)
+    if mode == "bicubic":
+        at = o * scale if align else (o + 0.5) * scale - 0.5
+        low = np.floor(at).astype(int)
+        cells = low[:, None] + np.arange(-1, 3)
+        weights = np.vectorize(keys)(np.abs(at[:, None] - cells))
+        taken = np.take(x, np.clip(cells, 0, size - 1), axis)
+        weights = weights.reshape([{axis: out, axis + 1: 4}.get(i, 1) for i in range(x.ndim + 1)])
+        return (taken * weights).sum(axis + 1)
     if mode not in BLENDS:
         at = np.floor((o if mode == "nearest" else o + 0.5) * scale + 1e-9)
         return np.take(x, np.minimum(at, size - 1).astype(int), axis)
@@ -63,11 +72,13 @@ def samples():
             for o in options:
                 out += [S(A(*shape), **o), S(A(*shape), **o, mode="nearest-exact"), S(A(*shape), **o, mode="area")]
                 out += [S(A(*shape), **o, mode=BLENDS[rank - 1], align_corners=a) for a in (False, True)]
+            if rank == 2:
+                out += [S(A(*shape), **o, mode="bicubic", align_corners=a) for o in options for a in (False, True)]
             factor = {"scale_factor": FACTORS[rank][-1], "recompute_scale_factor": True}
             out += [S(A(*shape), **factor, mode=m) for m in ("nearest", BLENDS[rank - 1])]
     out += [S(A(2, 5, 7, 3, layout=layout), size=(7, 5), mode=m) for layout in LAYOUTS for m in ("nearest", "bilinear")]
     out += [S(A(0, 4, 4, 2), size=3, _torch=False), S(A(1, 4, 4, 0), size=(5, 3), mode="bilinear", _torch=False)]
-    out += [S(A(2, 61, 67, 33), size=(97, 101), mode=m, _threads=True) for m in ("nearest", "bilinear")]
+    out += [S(A(2, 61, 67, 33), size=(97, 101), mode=m, _threads=True) for m in ("nearest", "bilinear", "bicubic")]
     out += [S(A(2, 61, 67, 33), size=(17, 11), mode="bilinear", _threads=True)]
     return out
 

@@ -36,6 +36,18 @@ void check_probabilities(const void* x, DType type, int64_t n) {
     check(static_cast<const double*>(x));
 }
 
+// A few numbers for each example: not worth a kernel per instruction set.
+void fill_examples(double* y, const int64_t* index, int64_t n, int64_t count, uint64_t seed, uint64_t stream) {
+  for (int64_t k = 0; k < n; ++k) {
+    uint32_t w[4];
+    for (int64_t i = 0; i < count; ++i) {
+      if (i % 2 == 0) philox4x32(seed, static_cast<uint64_t>(index[k]), stream + static_cast<uint64_t>(i / 2), w);
+      const uint64_t bits = static_cast<uint64_t>(w[i % 2 * 2]) << 32 | w[i % 2 * 2 + 1];
+      y[k * count + i] = static_cast<double>(bits >> 11) * 0x1p-53;
+    }
+  }
+}
+
 struct Dropout {
   static constexpr const char* name = "dropout";
   RandomState state;
@@ -106,6 +118,19 @@ Tensor randperm(int64_t n, DType dtype) {
   const RandomState state = next_random_state();
   launch(kernels::random_permutation, y.data<int64_t>(), n, state.get());
   return to(y, dtype);
+}
+
+Tensor example_uniform(uint64_t seed, int64_t epoch, int64_t draw, const Tensor& index, int64_t count) {
+  if (index.dtype() != DType::int64 || index.dim() != 1)
+    throw TypeError(str("example_uniform: expected int64 indices [N], got ", index.dtype(), " ", index.shape()));
+  if (epoch < 0 || epoch >= int64_t{1} << 32 || draw < 0 || draw >= 1 << 15 || count < 0 || count > 1 << 16)
+    throw ValueError(
+        str("example_uniform: expected an epoch below 2^32, a draw below 2^15 and at most 2^16 numbers, got ", epoch,
+            ", ", draw, " and ", count));
+  const Tensor i = contiguous(index), y = empty({i.shape()[0], count}, DType::float64);
+  const uint64_t stream = uint64_t{1} << 63 | static_cast<uint64_t>(epoch) << 31 | static_cast<uint64_t>(draw) << 16;
+  if (y.numel()) launch_host(&fill_examples, y.data<double>(), i.data<int64_t>(), i.shape()[0], count, seed, stream);
+  return y;
 }
 
 Tensor dropout(const Tensor& x, double p, bool training) {

@@ -35,6 +35,10 @@ Tensor bernoulli(const Tensor& x);
 Tensor randint(int64_t low, int64_t high, const Dims& shape, DType dtype);
 /// The numbers 0 ... n - 1 in random order.
 Tensor randperm(int64_t n, DType dtype);
+/// Numbers that belong to examples, whatever batch they are in: float64 [n, count], uniform in [0, 1). Row k holds draw
+/// `draw` (below 2^15) of example index[k] (int64 [n]) in epoch `epoch` (below 2^32): 64-bit words of the blocks b =
+/// philox4x32(seed, (index, 2^63 + epoch 2^31 + draw 2^16 + b)), of which no other draw takes one.
+Tensor example_uniform(uint64_t seed, int64_t epoch, int64_t draw, const Tensor& index, int64_t count);
 /// While training, zeroes each element with probability p and scales the others by 1 / (1 - p).
 Tensor dropout(const Tensor& x, double p, bool training);
 

@@ -45,6 +45,8 @@ void bind_random_fill(Binder& b) {
       "size"_a, py::kw_only(), "dtype"_a = DType::int64, integers);
   b.function("randperm", &randperm, "n"_a, py::kw_only(), "dtype"_a = DType::int64,
              "The numbers 0 ... n - 1 in random order.");
+  b.function("_example_uniform", &example_uniform, "seed"_a, "epoch"_a, "draw"_a, "index"_a, "count"_a,
+             "Numbers in [0, 1) that belong to examples, float64 [N, count].");
   b.both("bernoulli", &bernoulli, "x"_a, "1 with the probability that x says, else 0.");
   b.function("dropout", &dropout, "x"_a, "p"_a = 0.5, "training"_a = true,
              "While training, zeroes each element with probability p and scales the others by 1 / (1 - p).");

@@ -5,6 +5,7 @@
 #include "autograd/op.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/pool/pool.h"
+#include "ops/warp/warp.h"
 #include "runtime/launch.h"
 
 namespace fastnn {
@@ -38,6 +39,19 @@ auto pick(const char* what, const List& v, int spatial, int i) {
   return v[i];
 }
 
+// From cells of the result to cells of x, the same for every image: a scale and a shift along both axes.
+void fill_maps(double* m, int64_t images, double sx, double tx, double sy, double ty) {
+  for (int64_t n = 0; n < images; ++n, m += 6) m[0] = sx, m[1] = 0, m[2] = tx, m[3] = 0, m[4] = sy, m[5] = ty;
+}
+
+Tensor bicubic(const Tensor& x, const ResizeGeometry& g) {
+  const ResizeAxis &h = g.axis[1], &w = g.axis[2];
+  const auto shift = [&](const ResizeAxis& a) { return g.align_corners ? 0 : a.scale / 2 - 0.5; };
+  const Tensor maps = empty({g.batch, 2, 3}, DType::float64);
+  if (g.batch) launch_host(&fill_maps, maps.data<double>(), g.batch, w.scale, shift(w), h.scale, shift(h));
+  return affine_warp(x, maps, h.out, w.out, "bicubic", "edge", 0);
+}
+
 }  // namespace
 
 Tensor interpolate(const Tensor& x, const Dims& size, const std::vector<double>& scale_factor, const std::string& mode,
@@ -48,10 +62,11 @@ Tensor interpolate(const Tensor& x, const Dims& size, const std::vector<double>&
     throw ValueError(str(
         kName, ": expected x of shape [N, L, C], [N, H, W, C] or [N, D, H, W, C] (channels last), got ", x.shape()));
   const char* const blend = spatial == 1 ? "linear" : spatial == 2 ? "bilinear" : "trilinear";
-  if (mode != "nearest" && mode != "nearest-exact" && mode != "area" && mode != blend)
-    throw ValueError(str(kName, ": mode expects 'nearest', 'nearest-exact', 'area' or '", blend, "' for x of ", x.dim(),
-                         " dimensions, got '", mode, "'"));
-  if (align_corners && mode != blend)
+  const bool cubic = mode == "bicubic" && spatial == 2;
+  if (mode != "nearest" && mode != "nearest-exact" && mode != "area" && mode != blend && !cubic)
+    throw ValueError(str(kName, ": mode expects 'nearest', 'nearest-exact', 'area', ", spatial == 2 ? "'bicubic' " : "",
+                         "or '", blend, "' for x of ", x.dim(), " dimensions, got '", mode, "'"));
+  if (align_corners && mode != blend && !cubic)
     throw ValueError(str(kName, ": align_corners belongs to the mode '", blend, "', not to '", mode, "'"));
   if (size.empty() == scale_factor.empty())
     throw ValueError(str(kName, ": expected either size or scale_factor, got ", size.empty() ? "neither" : "both"));
@@ -90,6 +105,7 @@ Tensor interpolate(const Tensor& x, const Dims& size, const std::vector<double>&
   }
   numel_of(shape);
   if (mode == "area") return adaptive_avg_pool(kName, x, spatial, sizes);
+  if (cubic) return bicubic(x, g);
   return apply<Interpolate>(x, g, shape);
 }
 

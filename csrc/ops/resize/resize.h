@@ -4,6 +4,7 @@
 //   nearest        s = floor(o scale)                     nearest-exact  s = floor((o + 1/2) scale)
 //   linear         s = (o + 1/2) scale - 1/2, at least 0; with align_corners s = o scale, scale = (in - 1) / (out - 1):
 //                  a share s - floor(s) of the cell above and the rest of the cell below
+//   bicubic        the positions of linear, not held at 0, sixteen cells (ops/warp); two axes only
 //   area           the mean of an adaptive window (ops/pool)
 // dx: each dy, divided into the same shares. scale is in / out, or 1 / scale_factor where that was given.
 //
@@ -20,7 +21,7 @@
 namespace fastnn {
 
 /// Either `size` (empty: absent) or `scale_factor` (empty: absent), one number or one an axis. mode: nearest,
-/// nearest-exact, area, or linear, bilinear, trilinear for 1, 2, 3 axes.
+/// nearest-exact, area, or linear, bilinear (also bicubic), trilinear for 1, 2, 3 axes.
 Tensor interpolate(const Tensor& x, const Dims& size, const std::vector<double>& scale_factor, const std::string& mode,
                    std::optional<bool> align_corners, bool recompute_scale_factor);
 

@@ -32,9 +32,10 @@ size : int or sequence of int, optional
     Of the output, one number or one an axis.
 scale_factor : float or sequence of float, optional
     Instead of size: the output has floor(size * factor) cells.
-mode : {'nearest', 'nearest-exact', 'linear', 'bilinear', 'trilinear', 'area'}
+mode : {'nearest', 'nearest-exact', 'linear', 'bilinear', 'trilinear', 'bicubic', 'area'}
     nearest: the cell at floor(o * scale); nearest-exact: the one around the output cell's centre; linear, bilinear,
-    trilinear (1, 2, 3 axes): a blend of the cells around; area: the mean of an adaptive window.
+    trilinear (1, 2, 3 axes): a blend of the cells around; bicubic (2 axes): of sixteen, with Keys' weights, a = -3/4;
+    area: the mean of an adaptive window.
 align_corners : bool, optional
     Of the blending modes: True puts the centres of the corner cells on each other, False (default) their outer edges.
 recompute_scale_factor : bool, optional

@@ -1,16 +1,18 @@
-"""Boxes and regions of images, with the names of torchvision.ops where it has them.
+"""Boxes, regions and affine maps of images, with the names of torchvision.ops where it has them.
 
 A box is ``(x1, y1, x2, y2)`` in its last dimension. Images are channels-last, ``[N, H, W, C]``.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import _C
-from .._C import Tensor, cat, full, maximum, minimum, stack
+from .._C import Tensor, broadcast_to, cat, full, maximum, minimum, stack
 
 __all__ = [
-    "batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes_to_image", "generalized_box_iou", "nms",
-    "remove_small_boxes", "roi_align", "roi_pool", "soft_nms",
+    "affine_warp", "batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes_to_image", "generalized_box_iou",
+    "nms", "remove_small_boxes", "roi_align", "roi_pool", "soft_nms",
 ]  # fmt: skip
 
 
@@ -190,10 +192,10 @@ def _regions(op, boxes):
     return cat(rows, 0)
 
 
-def _size(op, output_size):
+def _size(op, output_size, name="output_size"):
     size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
     if len(size) != 2:
-        raise ValueError(f"{op}: output_size expects one number or (height, width), got {output_size!r}")
+        raise ValueError(f"{op}: {name} expects one number or (height, width), got {output_size!r}")
     return size
 
 
@@ -252,3 +254,52 @@ def roi_align(
     """
     h, w = _size("roi_align", output_size)
     return _C._roi_align(input, _regions("roi_align", boxes), h, w, spatial_scale, sampling_ratio, aligned)
+
+
+# --- maps -------------------------------------------------------------------------------------------------------------
+
+
+def affine_warp(
+    input: Tensor,
+    matrix,
+    size=None,
+    mode: str = "bilinear",
+    border: str = "constant",
+    fill: float = 0.0,
+) -> Tensor:
+    """Images seen through affine maps: turned, sheared, scaled, moved, mirrored, cut out, all in one pass.
+
+    Cell (row i, column j) of the result reads its image at column u and row v with ``(u, v) = matrix @ (j, i, 1)``;
+    positions count cells, (0, 0) is the centre of the first. Images that are only moved and mirrored by whole cells are
+    copied as they are.
+
+    Parameters
+    ----------
+    input : Tensor
+        ``[N, H, W, C]``, channels last: uint8 (rounded to nearest), float32 or float64. The gradient goes to it.
+    matrix : Tensor or array
+        ``[N, 2, 3]``, used as float64; ``[2, 3]`` for all images alike.
+    size : int or (int, int), optional
+        Height and width of the result; default those of ``input``.
+    mode : {'bilinear', 'nearest', 'bicubic'}
+        bicubic has a = -3/4, as PyTorch's.
+    border : {'constant', 'edge', 'reflect', 'symmetric'}
+        What lies outside: ``fill``; the cell at the border; the image mirrored at the centre or at the outer edge of
+        that cell.
+    fill : float
+
+    Returns
+    -------
+    Tensor
+        ``[N, height, width, C]`` of the dtype of ``input``. A position that is not finite gives ``fill``.
+    """
+    if not isinstance(input, Tensor) or input.ndim != 4:
+        got = list(input.shape) if isinstance(input, Tensor) else type(input).__name__
+        raise (ValueError if isinstance(input, Tensor) else TypeError)(
+            f"affine_warp: expected input as a Tensor [N, H, W, C] (channels last), got {got}"
+        )
+    m = matrix.double() if isinstance(matrix, Tensor) else _C.from_numpy(np.array(matrix, np.float64))
+    if tuple(m.shape) == (2, 3):
+        m = broadcast_to(m, (input.shape[0], 2, 3))
+    height, width = input.shape[1:3] if size is None else _size("affine_warp", size, "size")
+    return _C._affine_warp(input, m, height, width, mode, border, fill)
