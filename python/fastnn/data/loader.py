@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import starmap
 
 import numpy as np
 
 from .. import _C
 from .._arrays import is_tensor, to_numpy, to_tensor
-from ._random import check_seed, default_seed
+from ._random import Draws, check_seed, default_seed
 from .sampler import RandomSampler, Sampler, SequentialSampler
 
 __all__ = ["DataLoader", "default_collate"]
@@ -75,6 +76,11 @@ class DataLoader:
         decoded; the batches and their order are the same.
     prefetch_factor : int
         Batches fetched ahead per thread.
+    transform : callable, optional
+        Batch -> batch, called with its fields where it is a tuple, in the thread that fetched it. One of
+        `fastnn.vision.transforms` also gets ``draws=Draws(seed, epoch, indices)``: what happens to an example
+        depends on the seed (without shuffling: of `seed`, or the one last given to `fastnn.manual_seed`), the epoch
+        and its index alone.
 
     Attributes
     ----------
@@ -84,7 +90,7 @@ class DataLoader:
 
     def __init__(self, dataset, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False, *, sampler=None,
                  seed: int | None = None, generator=None, collate_fn=None, num_workers: int = 0,
-                 prefetch_factor: int = 2):  # fmt: skip
+                 prefetch_factor: int = 2, transform=None):  # fmt: skip
         for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0),
                                    ("prefetch_factor", prefetch_factor, 1)):  # fmt: skip
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -99,7 +105,9 @@ class DataLoader:
             raise ValueError("DataLoader: give shuffle or a sampler, not both")
         self.dataset, self.batch_size, self.drop_last = dataset, int(batch_size), bool(drop_last)
         self.num_workers, self.prefetch_factor = int(num_workers), int(prefetch_factor)
-        self.collate_fn = collate_fn
+        if transform is not None and not callable(transform):
+            raise TypeError(f"DataLoader: transform must be a function of a batch, got {type(transform).__name__}")
+        self.collate_fn, self.transform = collate_fn, transform
         self.seed = None
         if sampler is not None:
             self.sampler = sampler if hasattr(sampler, "order") else _FixedSampler(sampler, len(dataset))
@@ -108,6 +116,9 @@ class DataLoader:
             self.sampler = RandomSampler(len(dataset), self.seed)
         else:
             self.sampler = SequentialSampler(len(dataset))
+        self._draw_seed = self.seed
+        if self.seed is None and transform is not None:
+            self._draw_seed = default_seed() if seed is None else check_seed(seed, "DataLoader: seed")
         self.epoch = 0
         self.position = 0
         self._resume_at = 0
@@ -123,7 +134,16 @@ class DataLoader:
             raise ValueError(f"DataLoader: epoch must be >= 0, got {epoch}")
         self.epoch, self.position, self._resume_at = int(epoch), 0, 0
 
-    def _fetch(self, indices):
+    def _fetch(self, indices, epoch):
+        batch = self._batch(indices)
+        if self.transform is None:
+            return batch
+        options = {}
+        if getattr(self.transform, "takes_draws", False):
+            options["draws"] = Draws(self._draw_seed, epoch, indices)
+        return self.transform(*batch, **options) if isinstance(batch, tuple) else self.transform(batch, **options)
+
+    def _batch(self, indices):
         if self.collate_fn is None:
             # A tensor's own gather is another thing: a tensor as data set is indexed.
             if isinstance(self.dataset, _C.Tensor):
@@ -139,8 +159,8 @@ class DataLoader:
         self.position, self._resume_at = start, 0
         order = np.asarray(self.sampler.order(epoch), np.int64)
         size = self.batch_size
-        batches = (order[i * size : (i + 1) * size] for i in range(start, len(self)))
-        fetched = map(self._fetch, batches) if self.num_workers == 0 else self._fetch_ahead(batches)
+        batches = ((order[i * size : (i + 1) * size], epoch) for i in range(start, len(self)))
+        fetched = starmap(self._fetch, batches) if self.num_workers == 0 else self._fetch_ahead(batches)
         return self._count(fetched, epoch)
 
     def _count(self, batches, epoch):
@@ -158,8 +178,8 @@ class DataLoader:
         pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="fastnn-loader")
         try:
             waiting = deque()
-            for indices in batches:
-                waiting.append(pool.submit(self._fetch, indices))
+            for batch in batches:
+                waiting.append(pool.submit(self._fetch, *batch))
                 if len(waiting) >= self.num_workers * self.prefetch_factor:
                     yield waiting.popleft().result()
             while waiting:
@@ -169,8 +189,9 @@ class DataLoader:
 
     def state_dict(self) -> dict:
         """Epoch, position and what the order depends on: enough to continue with the very next batch."""
-        return {"epoch": self.epoch, "position": self.position, "seed": self.seed, "items": len(self.sampler),
-                "batch_size": self.batch_size, "drop_last": self.drop_last}  # fmt: skip
+        state = {"epoch": self.epoch, "position": self.position, "seed": self.seed, "items": len(self.sampler),
+                 "batch_size": self.batch_size, "drop_last": self.drop_last}  # fmt: skip
+        return state if self.transform is None else {**state, "draw_seed": self._draw_seed}
 
     def load_state_dict(self, state: dict) -> None:
         """Continue where `state_dict` was taken: the next iteration begins at that batch of that epoch.
@@ -192,6 +213,9 @@ class DataLoader:
         if self.seed is not None:
             self.seed = check_seed(state["seed"], "DataLoader: seed")
             self.sampler = RandomSampler(len(self.dataset), self.seed)
+        if self.transform is not None:
+            seed = state.get("draw_seed", self._draw_seed if self.seed is None else self.seed)
+            self._draw_seed = check_seed(seed, "DataLoader: seed")
         self.epoch = int(state["epoch"])
         self.position = self._resume_at = int(state["position"])
 

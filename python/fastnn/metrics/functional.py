@@ -5,6 +5,7 @@ scikit-learn. `pred` may hold
 
 * class ids (integers or bools), of the shape of `target`;
 * scores ``[N, ..., C]`` with floats, one column per class: the largest wins (the first of equals);
+* scores ``[N, ..., C]`` beside targets that are probabilities (mixed, smoothed): the largest wins on both sides;
 * binary scores of the shape of `target` (or with one trailing 1): positive where ``> threshold``. The default 0.5
   suits probabilities; for logits use 0.
 """
@@ -34,6 +35,8 @@ def class_ids(pred, target, threshold: float = 0.5, what: str = "metric"):
     p, t = to_numpy(pred), to_numpy(target)
     if t.ndim == p.ndim > 1 and t.shape == (*p.shape[:-1], 1) != p.shape:
         t = t[..., 0]  # targets [N, 1] beside scores [N, C]
+    if t.dtype.kind == "f" and t.shape == p.shape and t.ndim > 1 and _are_probabilities(t):
+        t = t.argmax(axis=-1)
     if p.dtype.kind == "f":
         if p.shape == (*t.shape, 1):
             p = p[..., 0]
@@ -57,6 +60,11 @@ def class_ids(pred, target, threshold: float = 0.5, what: str = "metric"):
         if a.size and a.min() < 0:
             raise IndexError(f"{what}: {name} has the class id {a.min()}, expected ids >= 0")
     return p, t
+
+
+def _are_probabilities(t) -> bool:
+    """Whether rows are shares of one: some are fractions, so they are not several 0-or-1 labels."""
+    return not np.array_equal(t, np.floor(t)) and bool((t >= 0).all()) and np.allclose(t.sum(-1), 1, atol=1e-4)
 
 
 def accuracy(pred, target, threshold: float = 0.5, sample_weight=None) -> float:

@@ -1,5 +1,6 @@
-"""Vision: boxes and regions in ``fastnn.vision.ops``, anchors in ``fastnn.vision.anchors``."""
+"""Vision: boxes, regions and maps in ``vision.ops``, anchors in ``vision.anchors``, changed images in
+``vision.transforms``."""
 
-from . import anchors, ops
+from . import anchors, ops, transforms
 
-__all__ = ["anchors", "ops"]
+__all__ = ["anchors", "ops", "transforms"]
