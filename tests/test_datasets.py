@@ -204,7 +204,7 @@ def test_damaged_hdf5(empty):
         D.CatNonCat(data_dir=empty)
     with h5py.File(file, "a") as f:
         f["train_set_y"] = np.array([0, 2])
-    with pytest.raises(ValueError, match="labels of 0 or 1"):
+    with pytest.raises(ValueError, match="in a set of 2 classes"):
         D.CatNonCat(data_dir=empty)
 
 
@@ -302,3 +302,80 @@ def test_damaged_photographs(empty):
     pytest.importorskip("h5py")
     with pytest.raises(ValueError, match="HDF5"):
         D.Signs(train=False, data_dir=empty)
+
+
+# --- folders of pictures ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """root/{bird,cat}/...: one grey, one with its camera on the side, one in a folder of its own."""
+    Image = pytest.importorskip("PIL.Image")
+    for name in ("cat/a.png", "cat/deep/b.jpg", "bird/c.PNG"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((10, 20, 3), np.uint8)
+        pixels[:, :10, 0] = 200
+        image = Image.fromarray(pixels)
+        if name.startswith("bird"):
+            image = image.convert("L")
+        exif = image.getexif()
+        if name.endswith(".jpg"):
+            exif[0x0112] = 6  # turn by a quarter to show
+        image.save(path, exif=exif)
+    (tmp_path / "cat" / "notes.txt").write_text("no picture")
+    (tmp_path / ".hidden").mkdir()
+    return tmp_path
+
+
+def test_image_folder(folder):
+    from fastnn.data import DataLoader
+    from fastnn.vision import transforms as T
+
+    data = D.ImageFolder(folder)
+    assert data.classes == ["bird", "cat"] and data.class_to_idx == {"bird": 0, "cat": 1} and len(data) == 3
+    assert data.targets == [0, 1, 1] and [p.name for p, _ in data.samples] == ["c.PNG", "a.png", "b.jpg"]
+    x, y = data[1]
+    assert x.dtype == fastnn.uint8 and tuple(x.shape) == (10, 20, 3) and y == 1
+    assert x.numpy()[5, 3].tolist() == [200, 0, 0] and x.numpy()[5, 15].tolist() == [0, 0, 0]
+    assert tuple(data[-1][0].shape) == (20, 10, 3) and data[-1][0].numpy()[3, 5, 0] > 180
+    assert tuple(data[0][0].shape) == (10, 20, 3)
+    square = D.ImageFolder(folder, 16, grey=True)
+    assert tuple(square[1][0].shape) == (16, 16, 1)
+    loader = DataLoader(D.ImageFolder(folder, (8, 12)), 3, num_workers=2, transform=T.ToFloat())
+    (x, y), *rest = loader
+    assert (
+        not rest and tuple(x.shape) == (3, 8, 12, 3) and x.dtype == fastnn.float32 and y.numpy().tolist() == [0, 1, 1]
+    )
+    assert 0.7 < x.numpy().max() <= 1
+    assert D.ImageFolder(folder, transform=lambda a: a.shape)[1] == ((10, 20, 3), 1)
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "cut jpeg", "flipped"])
+def test_image_folder_names_damaged_files(folder, damage):
+    path = folder / "cat" / ("deep/b.jpg" if damage == "cut jpeg" else "a.png")
+    good = path.read_bytes()
+    path.write_bytes({"empty": b"", "text": b"hello", "cut": good[: len(good) // 2], "cut jpeg": good[: len(good) // 2],
+                      "flipped": good[:40] + bytes(20) + good[60:]}[damage])  # fmt: skip
+    data = D.ImageFolder(folder)
+    with pytest.raises(ValueError, match=f"{path.name}: cannot be read as a picture"):
+        data[1 if path.name == "a.png" else 2]
+
+
+def test_image_folder_says_what_is_missing(tmp_path, monkeypatch):
+    pytest.importorskip("PIL")
+    import sys
+
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        D.ImageFolder(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="holds no folders"):
+        D.ImageFolder(tmp_path)
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(FileNotFoundError, match="cat holds no pictures"):
+        D.ImageFolder(tmp_path)
+    for size in (0, (4,), (4, -1)):
+        with pytest.raises(ValueError, match="size expects"):
+            D.ImageFolder(tmp_path, size)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ImportError, match="ImageFolder needs PIL"):
+        D.ImageFolder(tmp_path)

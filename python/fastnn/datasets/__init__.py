@@ -5,15 +5,16 @@ FASTNN_DATA, then in the cache (FASTNN_CACHE, by default ``~/.cache/fastnn``); w
 """
 
 from ._files import cache_dir
-from .cats import CatNonCat
 from .digits import Digits
+from .folder import ImageFolder
 from .idx import read_idx
-from .images import CIFAR10, HappyHouse, Signs
+from .images import CIFAR10, CatNonCat, HappyHouse, Signs
 from .mnist import MNIST, FashionMNIST
 from .text import SST2, Dinosaurs, Names, RtPolarity, TinyShakespeare, WikiText2
 from .toy import circles, moons, planar, xor
 
 __all__ = [
-    "CIFAR10", "CatNonCat", "Digits", "Dinosaurs", "FashionMNIST", "HappyHouse", "MNIST", "Names", "RtPolarity", "SST2",
-    "Signs", "TinyShakespeare", "WikiText2", "cache_dir", "circles", "moons", "planar", "read_idx", "xor",
+    "CIFAR10", "CatNonCat", "Digits", "Dinosaurs", "FashionMNIST", "HappyHouse", "ImageFolder", "MNIST", "Names",
+    "RtPolarity", "SST2", "Signs", "TinyShakespeare", "WikiText2", "cache_dir", "circles", "moons", "planar",
+    "read_idx", "xor",
 ]  # fmt: skip

@@ -1,4 +1,10 @@
-"""Sets of colour photographs: CIFAR-10, hand signs and smiling faces, images channels last."""
+"""Sets of colour photographs: CIFAR-10 and the course's cats, hands and faces.
+
+All have images ``x``, float32 from 0 to 1, channels last, labels ``y`` (int64) and the names ``classes``. Their files
+come from ``data_dir`` (or the subfolder named below in it), by default from FASTNN_DATA, then from the cache; they are
+not downloaded. FileNotFoundError names the paths that were tried, ValueError says what is wrong in a damaged file, and
+HDF5 files need h5py, which the extra ``recipes`` installs (ImportError).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +13,11 @@ import zipfile
 import numpy as np
 
 from .._arrays import require
-from ..data import TensorDataset
+from ..data import TensorDataset, split_indices
 from ..io import load_npz
 from ._files import find_file
 
-__all__ = ["CIFAR10", "HappyHouse", "Signs"]
+__all__ = ["CIFAR10", "CatNonCat", "HappyHouse", "Signs"]
 
 
 class _Photographs(TensorDataset):
@@ -19,6 +25,9 @@ class _Photographs(TensorDataset):
 
     size = 32
     classes: list[str] = []
+
+    def _find(self, folder, names, data_dir, why="the course's files have no clear licence"):
+        return find_file(self.name, folder, names, data_dir, why_local=why)
 
     def _take(self, path, images, labels, flatten):
         s = self.size
@@ -45,6 +54,47 @@ def _from_npz(path):
     return arrays["images"], arrays["labels"]
 
 
+def _from_hdf5(name, path, *keys):
+    h5py = require("h5py", "recipes", name)
+    try:
+        with h5py.File(path, "r") as file:
+            return [_read(file, key, path) for key in keys]
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read as HDF5 ({error})") from None
+
+
+def _read(file, key, path):
+    """One HDF5 array, its size bounded before it is read."""
+    if key not in file or not hasattr(file[key], "shape"):
+        raise ValueError(f"{path}: has no array {key!r}; it holds {', '.join(file) or 'nothing'}")
+    data = file[key]
+    if data.dtype.kind not in "ui" or data.nbytes > 1 << 30:
+        raise ValueError(f"{path}: {key!r} is {data.dtype} of {data.nbytes} bytes, expected integers of at most 1 GiB")
+    return data[...]
+
+
+class CatNonCat(_Photographs):
+    """Cat or not, 64x64, from the course: 209 photographs to train (72 cats), 50 to test (33 cats); label 1 is a cat.
+
+    Parameters
+    ----------
+    train : bool
+        ``train_catvnoncat.h5``, else ``test_catvnoncat.h5``.
+    data_dir : str or Path, optional
+        Subfolder ``course``.
+    flatten : bool
+        Images as ``[N, 12288]`` (default) instead of ``[N, 64, 64, 3]``.
+    """
+
+    name, size = "CatNonCat", 64
+    classes = ["non-cat", "cat"]
+
+    def __init__(self, train: bool = True, data_dir=None, flatten: bool = True):
+        part = "train" if train else "test"
+        path = self._find("course", (f"{part}_catvnoncat.h5",), data_dir)
+        self._take(path, *_from_hdf5(self.name, path, f"{part}_set_x", f"{part}_set_y"), flatten)
+
+
 class CIFAR10(_Photographs):
     """CIFAR-10 (Krizhevsky 2009), 32x32 photographs of ten classes, or the part of it that a file holds.
 
@@ -53,23 +103,11 @@ class CIFAR10(_Photographs):
     train : bool
         The training images, else the test images.
     data_dir : str or Path, optional
-        Folder with the files, or with a subfolder ``cifar10`` that holds them. Default: FASTNN_DATA, then the cache.
-        They are NumPy archives with ``images`` (uint8 ``[N, 32, 32, 3]``) and ``labels``: ``cifar10_train.npz`` and
-        ``cifar10_test.npz``, or the subsets ``cifar10_train_10k.npz`` and ``cifar10_test_2k.npz``.
+        Subfolder ``cifar10``. The files are NumPy archives with ``images`` (uint8 ``[N, 32, 32, 3]``) and ``labels``:
+        ``cifar10_train.npz`` and ``cifar10_test.npz``, or the subsets ``cifar10_train_10k.npz`` and
+        ``cifar10_test_2k.npz``.
     flatten : bool
         Images as ``[N, 3072]`` instead of ``[N, 32, 32, 3]`` (default).
-
-    Attributes
-    ----------
-    x, y : Tensor
-    classes : list of str
-
-    Raises
-    ------
-    FileNotFoundError
-        With the paths that were tried.
-    ValueError
-        For a damaged file.
     """
 
     name = "CIFAR10"
@@ -78,7 +116,7 @@ class CIFAR10(_Photographs):
 
     def __init__(self, train: bool = True, data_dir=None, flatten: bool = False):
         names = ("cifar10_train.npz", "cifar10_train_10k.npz") if train else ("cifar10_test.npz", "cifar10_test_2k.npz")
-        path = find_file(self.name, "cifar10", names, data_dir, why_local="its makers state no licence")
+        path = self._find("cifar10", names, data_dir, "its makers state no licence")
         self._take(path, *_from_npz(path), flatten)
 
 
@@ -90,23 +128,9 @@ class Signs(_Photographs):
     train : bool
         ``signs_train_jpeg.npz`` or the course's ``train_signs.h5``, else ``test_signs.h5`` (120 images, 20 a digit).
     data_dir : str or Path, optional
-        Folder with the files, or with a subfolder ``course`` that holds them. Default: FASTNN_DATA, then the cache.
+        Subfolder ``course``.
     flatten : bool
         Images as ``[N, 12288]`` instead of ``[N, 64, 64, 3]`` (default).
-
-    Attributes
-    ----------
-    x, y : Tensor
-    classes : list of str
-
-    Raises
-    ------
-    FileNotFoundError
-        With the paths that were tried.
-    ImportError
-        Without h5py, which the extra ``recipes`` installs.
-    ValueError
-        For a damaged file.
     """
 
     name, size = "Signs", 64
@@ -114,24 +138,13 @@ class Signs(_Photographs):
 
     def __init__(self, train: bool = True, data_dir=None, flatten: bool = False):
         names = ("train_signs.h5", "signs_train_jpeg.npz") if train else ("test_signs.h5",)
-        path = find_file(self.name, "course", names, data_dir, why_local="the course's files have no clear licence")
+        path = self._find("course", names, data_dir)
         if zipfile.is_zipfile(path):
             images, labels = _from_npz(path)
         else:
             part = "train" if train else "test"
             images, labels = _from_hdf5(self.name, path, f"{part}_set_x", f"{part}_set_y")
         self._take(path, images, labels, flatten)
-
-
-def _from_hdf5(name, path, *keys):
-    from .cats import _read
-
-    h5py = require("h5py", "recipes", name)
-    try:
-        with h5py.File(path, "r") as file:
-            return [_read(file, key, path) for key in keys]
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read as HDF5 ({error})") from None
 
 
 class HappyHouse(_Photographs):
@@ -142,24 +155,12 @@ class HappyHouse(_Photographs):
     train : bool or None
         The first part, the last ``test_size`` images of a fixed shuffle, or all (None). The file has no split.
     data_dir : str or Path, optional
-        As for `Signs`.
+        Subfolder ``course``.
     test_size : int, default 32
     seed : int, default 0
         Of the split, which keeps the share of smiles.
     flatten : bool
         Images as ``[N, 12288]`` instead of ``[N, 64, 64, 3]`` (default).
-
-    Attributes
-    ----------
-    x, y : Tensor
-    classes : list of str
-
-    Raises
-    ------
-    FileNotFoundError
-        With the paths that were tried.
-    ValueError
-        For a damaged file, or a test size that leaves no images on one side.
     """
 
     name, size = "HappyHouse", 64
@@ -167,10 +168,7 @@ class HappyHouse(_Photographs):
 
     def __init__(self, train: bool | None = True, data_dir=None, test_size: int = 32, seed: int = 0,
                  flatten: bool = False):  # fmt: skip
-        from ..data import split_indices
-
-        path = find_file(self.name, "course", ("happy_house_subset.npz",), data_dir,
-                         why_local="the course's files have no clear licence")  # fmt: skip
+        path = self._find("course", ("happy_house_subset.npz",), data_dir)
         images, labels = _from_npz(path)
         if train is not None:
             n = len(images)

@@ -10,6 +10,7 @@ from .. import _C
 from .._arrays import require
 from ..convert import from_torch
 from ..datasets._files import find_file
+from ..datasets.folder import cover, open_image
 from ..io import load
 from .compact import SqueezeNet
 
@@ -67,18 +68,11 @@ def imagenet_batch(images, size: int = 227, crop: bool = False):
     batch = np.empty((len(images), size, size, 3), np.float32)
     for i, image in enumerate(images):
         if isinstance(image, (str, Path)):
-            with Image.open(image) as file:
-                image = file.convert("RGB")
+            image = open_image(image, purpose="imagenet_batch")
         elif isinstance(image, np.ndarray):
             image = Image.fromarray(image)
         image = image.convert("RGB")
-        if crop:
-            scale = size / min(image.size)
-            image = image.resize([max(round(n * scale), size) for n in image.size], Image.Resampling.BILINEAR)
-            left, top = (image.width - size) // 2, (image.height - size) // 2
-            image = image.crop((left, top, left + size, top + size))
-        else:
-            image = image.resize((size, size), Image.Resampling.BILINEAR)
+        image = cover(image, (size, size)) if crop else image.resize((size, size), Image.Resampling.BILINEAR)
         batch[i] = np.asarray(image, np.float32)[:, :, ::-1]
     batch -= np.array(IMAGENET_MEAN_BGR, np.float32)
     return _C.from_numpy(batch)

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import fastnn
+from fastnn.datasets.folder import IMAGE_SUFFIXES, open_image
 from fastnn.train import load_weights
-
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
 def predict(module, weights: str, path: str, top: int):
@@ -43,7 +42,7 @@ def read(path: str, shape: tuple[int, ...]) -> np.ndarray:
         raise FileNotFoundError(f"{path}: is a folder, expected a file")
     if not file.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    if file.suffix.lower() in IMAGES:
+    if file.suffix.lower() in IMAGE_SUFFIXES:
         return read_image(file, shape)[None]
     if file.suffix == ".npy":
         with open(file, "rb") as stream:
@@ -91,13 +90,8 @@ def read_image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     """
     if len(shape) < 2:
         raise ValueError(f"{file}: this recipe takes points of {shape[0]} numbers (.npy or .csv), not images")
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError("reading images needs Pillow: pip install pillow, or give a .npy array") from None
-    with Image.open(file) as image:
-        image = image.convert("L" if len(shape) == 2 else "RGB").resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
-        array = np.asarray(image, np.float32) / 255
+    image = open_image(file, "L" if len(shape) == 2 else "RGB")
+    array = np.asarray(image.resize((shape[1], shape[0]), 2), np.float32) / 255  # 2: bilinear
     if len(shape) == 2:
         border = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
         if border.mean() > 0.5:

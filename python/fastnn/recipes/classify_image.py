@@ -15,9 +15,10 @@ import numpy as np
 
 import fastnn
 from fastnn import models
+from fastnn.datasets.folder import IMAGE_SUFFIXES
 from fastnn.models.pretrained import IMAGENET_MEAN_BGR
 from fastnn.recipes import _common
-from fastnn.recipes._predict import IMAGES, read_image
+from fastnn.recipes._predict import read_image
 
 NAME = "classify-image"
 DEFAULTS = dict()
@@ -56,7 +57,7 @@ def main(args):
     model, names = models.load_squeezenet("1.0", args.data_dir), class_names(args.data_dir)
     _common.save(model, out, NAME)
     folder = Path(args.data_dir or os.environ.get("FASTNN_DATA", ".")) / "images"
-    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in IMAGES)
+    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         print(f"no pictures in {folder}; ask about any with: fastnn predict {NAME} PICTURE")
     results, shown, captions = {}, [], []

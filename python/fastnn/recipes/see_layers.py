@@ -13,8 +13,9 @@ import numpy as np
 
 import fastnn
 from fastnn import models
+from fastnn.datasets.folder import IMAGE_SUFFIXES
 from fastnn.recipes import _common
-from fastnn.recipes._predict import IMAGES, read_image
+from fastnn.recipes._predict import read_image
 from fastnn.recipes.classify_image import INPUT, prepare
 
 NAME = "see-layers"
@@ -60,7 +61,7 @@ def main(args):
     out = _common.start(args)
     model = models.load_squeezenet("1.0", args.data_dir).requires_grad_(True)
     folder = Path(args.data_dir or os.environ.get("FASTNN_DATA", ".")) / "images"
-    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in IMAGES)
+    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise FileNotFoundError(f"see-layers: no picture in {folder}")
     rows, results = [], {}
