@@ -52,7 +52,7 @@ LAYOUTS = {
 }
 
 
-def _changes(model: nn.Module, back: bool) -> dict:
+def layout_changes(model: nn.Module, back: bool) -> dict:
     """Dotted path of each parameter whose layout differs -> the change."""
     return {
         f"{path}.{name}" if path else name: change[back]
@@ -64,7 +64,7 @@ def _changes(model: nn.Module, back: bool) -> dict:
 
 
 def _converted(model: nn.Module, state_dict, back: bool) -> dict:
-    changes = _changes(model, back)
+    changes = layout_changes(model, back)
     arrays = {key: to_numpy(value) for key, value in state_dict.items()}
     return {key: changes[key](array) if key in changes else array for key, array in arrays.items()}
 

@@ -34,6 +34,7 @@ class Module:
 
     # Class-level defaults: a module works even when a subclass forgets super().__init__().
     training: bool = True
+    _frozen: bool = False  # stays in evaluation mode
     _buffer_names: dict[str, bool] = {}  # name -> persistent (kept in state_dict)
     _hooks: _hooks.ModuleHooks | None = None
 
@@ -201,9 +202,12 @@ class Module:
 
     # --- modes -----------------------------------------------------------------------------------------------------
     def train(self, mode: bool = True) -> Module:
-        """Training mode (dropout drops, batch norm uses the batch) or, with False, evaluation mode. Returns self."""
+        """Training mode (dropout drops, batch norm uses the batch) or, with False, evaluation mode. Returns self.
+
+        Modules frozen by `fastnn.models.freeze` stay in evaluation mode.
+        """
         for module in self.modules():
-            module.training = bool(mode)
+            module.training = bool(mode) and not module._frozen
         return self
 
     def eval(self) -> Module:
