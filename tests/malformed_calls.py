@@ -1,7 +1,7 @@
 """Calls that must fail: (code, exception, words of its message). The names are those of `names()`."""
 
 import numpy as np
-from malformed_vision import BOXES, POOL, RESIZE
+from malformed_vision import BOXES, POOL, RESIZE, TRANSFER, TRANSFORMS, WARP
 
 import fastnn
 
@@ -33,6 +33,12 @@ def names():
         "c": fastnn.from_numpy(np.array([0.5, 0.25, 1.0], f32)),
         "ops": fastnn.vision.ops,
         "k": fastnn.from_numpy(np.arange(8, dtype=i64).reshape(1, 2, 2, 2)),
+        "q": fastnn.from_numpy(np.arange(96, dtype=f32).reshape(2, 4, 4, 3) / 96),
+        "w": fastnn.from_numpy(np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3)),
+        "g": np.eye(2, 3),
+        "t": fastnn.vision.transforms,
+        "mo": fastnn.models,
+        "n": fastnn.nn.Sequential(fastnn.nn.Conv2d(3, 3, 1), fastnn.nn.Linear(3, 2)),
     }
 
 
@@ -379,3 +385,4 @@ AUTOGRAD = [
 ]  # fmt: skip
 
 CALLS = [*CREATE, *VIEWS, *INDEX, *ARITHMETIC, *REDUCE, *MATMUL, *LOSSES, *AUTOGRAD, *POOL, *BOXES, *RESIZE]
+CALLS += [*WARP, *TRANSFORMS, *TRANSFER]

@@ -19,7 +19,7 @@ DATA = Path(os.environ.get("FASTNN_DATA", "/nonexistent"))
 needs = {
     "mnist-mlp": "mnist", "fashion-mlp": "fashion_mnist", "logistic-cat": "course", "deep-cat": "course",
     "lenet-mnist": "mnist", "resnet-signs": "course", "happy-house": "course", "classify-image": "weights",
-    "cnn-fashion": "fashion_mnist",
+    "cnn-fashion": "fashion_mnist", "cifar-resnet20": "cifar10", "inception-cifar": "cifar10",
     "plain-vs-residual": "cifar10",
     "see-layers": "weights",
     "transfer-signs": "weights",
@@ -116,6 +116,8 @@ def test_lenet(tmp_path):
     ("transfer-signs", 0.85, 0.85),
     ("cnn-fashion", 0.92, None),
     ("happy-house", 0.75, 0.75),
+    ("cifar-resnet20", 0.74, None),
+    ("inception-cifar", 0.70, None),
 ])  # fmt: skip
 def test_convolutional_networks(name, least, short, tmp_path):
     if not FULL and short is None:
@@ -151,26 +153,59 @@ def test_see_layers(tmp_path):
     assert all(is_png(tmp_path / f"{name}.png") for name in ("filters", "maps", "regions"))
 
 
-def test_augmented_images_depend_on_seed_epoch_and_batch_only():
-    from fastnn.data import TensorDataset
-    from fastnn.recipes._vision import Augmented
+def few(monkeypatch, n):
+    """The CIFAR-10 recipes on the first n images of both parts."""
+    from fastnn.datasets import CIFAR10
 
-    data = TensorDataset(np.arange(20 * 48, dtype=np.float32).reshape(20, 4, 4, 3), np.arange(20))
+    taken = CIFAR10._take
+    cut = lambda self, path, images, labels, flatten: taken(self, path, images[:n], labels[:n], flatten)  # noqa: E731
+    monkeypatch.setattr(CIFAR10, "_take", cut)
 
-    def epoch(number, seed=1):
-        fastnn.manual_seed(seed)
-        loader = Augmented(data, 8, shift=1, mirror=True)
-        loader.set_epoch(number)
-        return [(x.numpy().copy(), y.numpy().copy()) for x, y in loader]
 
-    first, again, later, other = epoch(0), epoch(0), epoch(1), epoch(0, seed=2)
-    for (x, y), (x2, y2) in zip(first, again):
-        assert np.array_equal(x, x2) and np.array_equal(y, y2)
-    for runs in (later, other):
-        assert not all(np.array_equal(a[0], b[0]) for a, b in zip(first, runs))
-    for x, y in first:  # every image is its own, moved and perhaps mirrored: the middle pixels are among its pixels
-        assert x.shape[1:] == (4, 4, 3)
-        assert all(set(a[1:3, 1:3].ravel()) <= set(data.tensors[0].numpy()[i].ravel()) for a, i in zip(x, y))
+@pytest.mark.parametrize("name", ["cifar-resnet20", "inception-cifar"])
+def test_cifar_recipes_run_and_resume(name, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    few(monkeypatch, 256)
+    whole = train(name, tmp_path / "a", "--epochs", "2")
+    assert whole["test_images"] == 256 and is_png(tmp_path / "a" / "curves.png")
+    from fastnn.recipes import _vision
+
+    batch = _vision.Trainer._train_batch
+
+    def until_the_power_goes(self, data):
+        if self.epoch == 1:
+            raise RuntimeError("power cut")
+        return batch(self, data)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(_vision.Trainer, "_train_batch", until_the_power_goes)
+        train(name, tmp_path / "b", "--epochs", "2", "--no-plots")
+    again = train(name, tmp_path / "b", "--epochs", "2", "--no-plots", "--resume")
+    assert again == whole
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_resnet20_begins_as_its_twin_in_pytorch(tmp_path, monkeypatch):
+    """The same weights, batches, images, optimiser and rates: the losses of the first steps agree to rounding."""
+    pytest.importorskip("torch")
+    bench = Path(__file__).resolve().parent.parent / "bench"
+    if not (DATA / "cifar10").exists() or not bench.is_dir():
+        pytest.skip("FASTNN_DATA has no folder cifar10, or this is no source tree")
+    few(monkeypatch, 384)
+    monkeypatch.syspath_prepend(str(bench))
+    import twin_cifar_resnet20 as twin
+
+    from fastnn.recipes import _vision, cifar_resnet20
+
+    args = twin.options().parse_args(["--out", str(tmp_path), "--epochs", "1", "--quiet", "--no-plots"])
+    args.folder = _common.start(args)
+    theirs, _ = twin.train(args)
+    steps, batch = [], _vision.Trainer._train_batch
+    monkeypatch.setattr(_vision.Trainer, "_train_batch", lambda self, b: steps.append(batch(self, b)) or steps[-1])
+    cifar_resnet20.main(args)
+    assert len(steps) == 6
+    np.testing.assert_allclose(steps, theirs, rtol=2e-3)
+    np.testing.assert_allclose(steps[:2], theirs[:2], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

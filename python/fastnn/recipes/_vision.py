@@ -1,6 +1,8 @@
-"""What the recipes with photographs share: images moved and mirrored on the way to the network, training, pictures."""
+"""What the recipes with images share: how they are moved on the way to the network, training, pictures."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 
@@ -10,58 +12,69 @@ from fastnn.data import DataLoader, TensorDataset
 from fastnn.optim.lr_scheduler import WarmupCosine
 from fastnn.recipes import _common
 from fastnn.train import Trainer
+from fastnn.vision import transforms as T
 
 
-class Augmented(DataLoader):
-    """A shuffled loader that moves every image by up to ``shift`` pixels and mirrors half of them.
+def run(args, name, data, build_model, *, augment=None, prepare=None, optimizer=None, weight_decay=5e-4):
+    """Train on a set of `fastnn.datasets` that comes in two parts; what the recipe reports.
 
-    What happens to an image depends on the seed, the epoch and its batch alone, so a resumed run sees the same images.
+    Parameters
+    ----------
+    data : class
+        ``data(train=..., data_dir=..., flatten=False)``
+    augment : Transform, optional
+        What happens to the training images on their way (`fastnn.vision.transforms`).
+    prepare : callable, optional
+        Turns images with values 0 to 1 into what the network is given, once.
+    optimizer : callable, optional
+        From (parameters, learning rate) to an optimizer; default AdamW with ``weight_decay``.
     """
+    args.folder = _common.start(args)
+    train_set, test_set = (data(train=part, data_dir=args.data_dir, flatten=False) for part in (True, False))
+    model = build_model()
+    print(model.summary(tuple(train_set.x.shape[1:])))
+    trainer, loader, test_loader = trainer_of(
+        args, model, train_set, test_set, augment, prepare, optimizer, weight_decay
+    )
+    history = trainer.fit(loader, test_loader, args.epochs, resume="auto" if args.resume else False)
+    if trainer.interrupted:  # Ctrl-C: the checkpoint is written, and --resume continues from it
+        raise KeyboardInterrupt
+    _common.save(model, args.folder, name)
+    scores = trainer.predict(test_loader)
+    if not args.no_plots:
+        history.plot(args.folder / "curves.png", title=f"{name}: learning curves")
+        show_mistakes(name, data.classes, test_set, scores, args.folder)
+    return result(scores, test_set)
 
-    def __init__(self, dataset, batch_size: int, shift: int, mirror: bool):
-        super().__init__(dataset, batch_size, shuffle=True)
-        self.shift, self.mirror = shift, mirror
 
-    def _fetch(self, indices):
-        x, y = super()._fetch(indices)
-        rng = np.random.default_rng([self.seed, self.epoch, *indices[:2]])
-        images, s = x.numpy(), self.shift
-        if self.mirror:
-            images = np.where(rng.integers(2, size=(len(images), 1, 1, 1)) == 1, images[:, :, ::-1], images)
-        if s:
-            h, w = images.shape[1:3]
-            images = np.pad(images, ((0, 0), (s, s), (s, s), (0, 0)), mode="edge")
-            moves = rng.integers(0, 2 * s + 1, (len(images), 2))
-            images = np.stack([a[i : i + h, j : j + w] for a, (i, j) in zip(images, moves)])
-        return fastnn.from_numpy(np.ascontiguousarray(images)), y
+def trainer_of(args, model, train, test, augment=None, prepare=None, optimizer=None, weight_decay=5e-4):
+    """A trainer and the loaders of the training and the test set.
 
-
-def train(args, name, model, train, test, *, classes, shift=0, mirror=False, weight_decay=5e-4, prepare=None):
-    """AdamW, its learning rate rising for a tenth of the run, then falling as a cosine; the scores of the test set.
-
-    ``prepare`` turns images with values 0 to 1 into what the network is given.
+    The learning rate rises for a tenth of the run, then falls as a cosine.
     """
-    out = args.folder
-    pictures = test
     if prepare is not None:
         train, test = (TensorDataset(prepare(part.x.numpy()), part.y) for part in (train, test))
-    loader, test_loader = Augmented(train, args.batch_size, shift, mirror), DataLoader(test, 250)
-    print(model.summary(tuple(train.tensors[0].shape[1:])))
-    optimizer = optim.AdamW(model.parameters(), lr=args.lr, weight_decay=weight_decay)
+    loader = DataLoader(train, args.batch_size, shuffle=True, transform=augment)
+    if optimizer is None:
+        optimizer = partial(optim.AdamW, weight_decay=weight_decay)
+    optimizer = optimizer(model.parameters(), lr=args.lr)
     steps = args.epochs * len(loader)
     scheduler = WarmupCosine(optimizer, max(steps // 10, 1), steps)
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, metrics=["accuracy"],
                       scheduler=scheduler, schedule_per="step",
-                      checkpoint=out / "checkpoint.safetensors", progress=not args.quiet)  # fmt: skip
-    history = trainer.fit(loader, test_loader, epochs=args.epochs, resume="auto" if args.resume else False)
-    if trainer.interrupted:  # Ctrl-C: the checkpoint is written, and --resume continues from it
-        raise KeyboardInterrupt
-    _common.save(model, out, name)
-    scores = trainer.predict(test_loader)
-    if not args.no_plots:
-        history.plot(out / "curves.png", title=f"{name}: learning curves")
-        show_mistakes(name, classes, pictures, scores, out)
-    return scores
+                      checkpoint=args.folder / "checkpoint.safetensors", progress=not args.quiet)  # fmt: skip
+    return trainer, loader, DataLoader(test, 250)
+
+
+def batch(images, shape):
+    """Images [N, ...] with values 0 to 1 as a batch [N, *shape]."""
+    return fastnn.tensor(np.asarray(images, np.float32).reshape(len(images), *shape))
+
+
+def moved(size, pixels: int, mirror: bool = False):
+    """Images moved by up to ``pixels`` to every side, new ones as at the border; ``mirror``: half of them mirrored."""
+    move = T.RandomCrop(size, padding=pixels, padding_mode="edge")
+    return T.Compose([T.RandomHorizontalFlip(), move]) if mirror else move
 
 
 def result(scores, test) -> dict:

@@ -7,9 +7,6 @@ and moved by a pixel: a shoe that points left is a shoe.
     fastnn predict cnn-fashion my_shirt.png
 """
 
-import numpy as np
-
-import fastnn
 from fastnn import nn
 from fastnn.datasets import FashionMNIST
 from fastnn.models import he_init
@@ -33,14 +30,11 @@ def build_model():
 
 def prepare(images):
     """Grey images [N, 28, 28] with values 0 (background) to 1 (cloth) as a batch."""
-    return fastnn.tensor(np.asarray(images, np.float32).reshape(len(images), 28, 28, 1))
+    return _vision.batch(images, (28, 28, 1))
 
 
 def main(args):
-    args.folder = _common.start(args)
-    train, test = (FashionMNIST(train=part, data_dir=args.data_dir, flatten=False) for part in (True, False))
-    scores = _vision.train(args, NAME, build_model(), train, test, classes=CLASSES, shift=1, mirror=True)
-    return _vision.result(scores, test)
+    return _vision.run(args, NAME, FashionMNIST, build_model, augment=_vision.moved(28, 1, mirror=True))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ course's 750 images 128 are here, 96 to train and 32 to test, so mirrored and mo
     fastnn predict happy-house my_face.png
 """
 
-import numpy as np
-
-import fastnn
 from fastnn import nn
 from fastnn.datasets import HappyHouse
 from fastnn.models import he_init
@@ -31,15 +28,12 @@ def build_model():
 
 def prepare(images):
     """Colour images [N, 64, 64, 3] with values 0 to 1 as a batch."""
-    return fastnn.tensor(np.asarray(images, np.float32).reshape(len(images), 64, 64, 3))
+    return _vision.batch(images, INPUT)
 
 
 def main(args):
-    args.folder = _common.start(args)
-    train, test = (HappyHouse(train=part, data_dir=args.data_dir) for part in (True, False))
-    scores = _vision.train(args, NAME, build_model(), train, test, classes=CLASSES, shift=3, mirror=True,
-                           weight_decay=0.05)  # fmt: skip
-    return _vision.result(scores, test)
+    return _vision.run(args, NAME, HappyHouse, build_model,
+                       augment=_vision.moved(64, 3, mirror=True), weight_decay=0.05)  # fmt: skip
 
 
 if __name__ == "__main__":

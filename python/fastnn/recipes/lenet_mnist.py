@@ -7,9 +7,6 @@ Digits are shown moved by up to two pixels.
     fastnn predict lenet-mnist my_digit.png
 """
 
-import numpy as np
-
-import fastnn
 from fastnn import models
 from fastnn.datasets import MNIST
 from fastnn.recipes import _common, _vision
@@ -26,14 +23,11 @@ def build_model():
 
 def prepare(images):
     """Grey images [N, 28, 28] with values 0 (background) to 1 (ink) as a batch."""
-    return fastnn.tensor(np.asarray(images, np.float32).reshape(len(images), 28, 28, 1))
+    return _vision.batch(images, (28, 28, 1))
 
 
 def main(args):
-    args.folder = _common.start(args)
-    train, test = (MNIST(train=part, data_dir=args.data_dir, flatten=False) for part in (True, False))
-    scores = _vision.train(args, NAME, build_model(), train, test, classes=CLASSES, shift=2)
-    return _vision.result(scores, test)
+    return _vision.run(args, NAME, MNIST, build_model, augment=_vision.moved(28, 2))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ well. Hands are shown moved by up to six pixels and mirrored (a left hand shows 
     fastnn predict resnet-signs my_hand.png
 """
 
-import numpy as np
-
-import fastnn
 from fastnn import models, nn
 from fastnn.datasets import Signs
 from fastnn.recipes import _common, _vision
@@ -27,15 +24,11 @@ def build_model():
 
 def prepare(images):
     """Colour images [N, 64, 64, 3] with values 0 to 1 as a batch."""
-    return fastnn.tensor(np.asarray(images, np.float32).reshape(len(images), 64, 64, 3))
+    return _vision.batch(images, INPUT)
 
 
 def main(args):
-    args.folder = _common.start(args)
-    train, test = (Signs(train=part, data_dir=args.data_dir) for part in (True, False))
-    scores = _vision.train(args, NAME, build_model(), train, test, classes=CLASSES, shift=6, mirror=True,
-                           weight_decay=0.02)  # fmt: skip
-    return _vision.result(scores, test)
+    return _vision.run(args, NAME, Signs, build_model, augment=_vision.moved(64, 6, mirror=True), weight_decay=0.02)
 
 
 if __name__ == "__main__":
