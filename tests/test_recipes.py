@@ -165,9 +165,9 @@ def few(monkeypatch, n):
 @pytest.mark.parametrize("name", ["cifar-resnet20", "inception-cifar"])
 def test_cifar_recipes_run_and_resume(name, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    few(monkeypatch, 256)
+    few(monkeypatch, 128)
     whole = train(name, tmp_path / "a", "--epochs", "2")
-    assert whole["test_images"] == 256 and is_png(tmp_path / "a" / "curves.png")
+    assert whole["test_images"] == 128 and is_png(tmp_path / "a" / "curves.png")
     from fastnn.recipes import _vision
 
     batch = _vision.Trainer._train_batch
@@ -191,7 +191,7 @@ def test_resnet20_begins_as_its_twin_in_pytorch(tmp_path, monkeypatch):
     bench = Path(__file__).resolve().parent.parent / "bench"
     if not (DATA / "cifar10").exists() or not bench.is_dir():
         pytest.skip("FASTNN_DATA has no folder cifar10, or this is no source tree")
-    few(monkeypatch, 384)
+    few(monkeypatch, 192)
     monkeypatch.syspath_prepend(str(bench))
     import twin_cifar_resnet20 as twin
 
@@ -203,9 +203,9 @@ def test_resnet20_begins_as_its_twin_in_pytorch(tmp_path, monkeypatch):
     steps, batch = [], _vision.Trainer._train_batch
     monkeypatch.setattr(_vision.Trainer, "_train_batch", lambda self, b: steps.append(batch(self, b)) or steps[-1])
     cifar_resnet20.main(args)
-    assert len(steps) == 6
-    np.testing.assert_allclose(steps, theirs, rtol=2e-3)
-    np.testing.assert_allclose(steps[:2], theirs[:2], rtol=1e-5)
+    assert len(steps) == 3
+    np.testing.assert_allclose(steps, theirs, rtol=1e-3)
+    np.testing.assert_allclose(steps[0], theirs[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

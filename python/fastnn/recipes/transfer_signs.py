@@ -9,7 +9,6 @@ kept, and only a linear layer on top is trained, which takes a second. Beside it
 import numpy as np
 
 import fastnn
-import fastnn.nn.functional as F
 from fastnn import models, nn, optim
 from fastnn.data import DataLoader, TensorDataset
 from fastnn.datasets import Signs
@@ -23,15 +22,19 @@ DEFAULTS = dict(epochs=30, batch_size=64, lr=3e-3)
 LAYER = "fire5"  # of the frozen network; later layers know dogs and cups, earlier ones edges
 
 
-def features(body, images):
-    """What the frozen layers make of images [N, 64, 64, 3] from 0 to 1, at twice their size: [N, features]."""
-    rows = []
-    with fastnn.no_grad():
-        for i in range(0, len(images), 32):
-            x = images[i : i + 32].repeat(2, axis=1).repeat(2, axis=2)[..., ::-1] * np.float32(255)
-            maps = body(fastnn.tensor(np.ascontiguousarray(x - np.array(IMAGENET_MEAN_BGR, np.float32))))
-            rows.append(F.flatten(F.adaptive_avg_pool2d(maps, 5), 1).numpy().copy())
-    return np.concatenate(rows)
+class ImageNetColors(nn.Module):
+    """Images from 0 to 1 as the published network wants them: blue first, 0 to 255, less the mean."""
+
+    def forward(self, x):
+        return x.flip(3) * 255 - fastnn.tensor(np.array(IMAGENET_MEAN_BGR, np.float32))
+
+
+def frozen_body(data_dir):
+    """The layers that stay as they are: images [N, 64, 64, 3] from 0 to 1, at twice their size, to [N, features]."""
+    squeeze = models.load_squeezenet("1.0", data_dir)
+    names = [name for name, _ in squeeze.named_children()]
+    layers = models.freeze(squeeze[: names.index(LAYER) + 1])
+    return nn.Sequential(nn.Upsample(scale_factor=2), ImageNetColors(), layers, nn.AdaptiveAvgPool2d(5), nn.Flatten())
 
 
 def fit_top(args, x, y, x_test, y_test, name):
@@ -55,12 +58,12 @@ def fit_top(args, x, y, x_test, y_test, name):
 def main(args):
     args.folder = out = _common.start(args)
     train, test = (Signs(train=part, data_dir=args.data_dir) for part in (True, False))
-    squeeze = models.load_squeezenet("1.0", args.data_dir)
-    names = [name for name, _ in squeeze.named_children()]
-    body = squeeze[: names.index(LAYER) + 1].requires_grad_(False)  # frozen: its results can be kept
-    x, x_test = (features(body, part.x.numpy()) for part in (train, test))
+    body = frozen_body(args.data_dir)
+    x, x_test = (
+        models.cached_features(body, part, out / f"features-{name}.safetensors", 32).tensors[0].numpy()
+        for name, part in (("train", train), ("test", test))
+    )
     print(f"{len(x)} + {len(x_test)} photographs as {x.shape[1]} features of {LAYER}, kept")
-    np.savez(out / "features.npz", train=x, test=x_test)
 
     y, y_test = train.y.numpy(), test.y.numpy()
     top, history, scores = fit_top(args, x, y, x_test, y_test, "features")
