@@ -223,3 +223,14 @@ def test_same_seed_same_weights(tmp_path):
     for out in ("a", "b"):
         train("planar", tmp_path / out, "--no-plots", "--epochs", "50")
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_tune_fashion(tmp_path, monkeypatch):
+    if not FULL:
+        from fastnn.recipes import tune_fashion
+
+        monkeypatch.setattr(tune_fashion, "TRIALS", 4)
+        monkeypatch.setattr(tune_fashion, "SEARCH_EPOCHS", 1)
+        monkeypatch.setattr(tune_fashion, "SEARCH_IMAGES", 1000)
+    result = train("tune-fashion", tmp_path, "--no-plots", *([] if FULL else ["--epochs", "1"]))
+    assert result["test_accuracy_tuned"] > (result["test_accuracy_default"] if FULL else 0.6)

@@ -7,7 +7,7 @@ import numpy as np
 __all__ = ["Draws", "check_seed", "default_seed", "permutation", "philox_bits"]
 
 # Streams keep uses apart that share a seed: the shuffle of a loader must not repeat the split of its data set.
-SHUFFLE, SPLIT, SAMPLE, TEXT = 1, 2, 3, 4
+SHUFFLE, SPLIT, SAMPLE, TEXT, TUNE = 1, 2, 3, 4, 5
 
 
 def check_seed(seed, what: str = "seed") -> int:
