@@ -14,6 +14,7 @@ import sys
 import time
 
 from ._cli_errors import add_parser as add_errors_parser
+from ._cli_runs import add_parser as add_runs_parser
 from .recipes import RECIPES
 
 OK, FAILED, WRONG = 0, 1, 2
@@ -79,6 +80,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     predict.set_defaults(run=run_predict)
 
     add_errors_parser(commands)
+    add_runs_parser(commands)
 
     info = commands.add_parser("info", help="version, instruction set, threads; --peaks measures the machine")
     info.add_argument("--peaks", action="store_true", help="measure arithmetic peak and bandwidths (some seconds)")
@@ -133,9 +135,18 @@ def run_list(args) -> int:
 
 
 def run_train(args) -> int:
+    from .train import Run
+
     module = _recipe_module(args.name)
     start = time.perf_counter()
-    results = module.main(args)
+    config = {k: v for k, v in vars(args).items() if k not in ("run", "name", "out", "seed", "quiet")}
+    run = Run(args.out, {"recipe": args.name, **config}, args.seed, args.name)
+    try:
+        results = module.main(args)
+    except BaseException as error:
+        run.finish(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
+    run.finish(results)
     print(f"{args.name}: finished in {time.perf_counter() - start:.1f} s")
     for key, value in results.items():
         share = isinstance(value, float) and any(word in key for word in ("accuracy", "test_", "train_")) and value <= 1

@@ -14,7 +14,7 @@ from fastnn.data import DataLoader
 from fastnn.datasets import MNIST
 from fastnn.optim.lr_scheduler import CosineAnnealingLR
 from fastnn.recipes import _common
-from fastnn.train import Trainer
+from fastnn.train import Trainer, write_report
 
 NAME = "mnist-mlp"
 DEFAULTS = dict(epochs=12, batch_size=128, lr=1.5e-3)
@@ -57,6 +57,9 @@ def main(args, data=MNIST, name=NAME):
     if not args.no_plots:
         history.plot(out / "curves.png", title=f"{name}: learning curves")
         draw(name, data.classes, test, scores, right, out)
+        write_report(out / "report.html", title=name, history=history, results={"test_accuracy": right.mean()},
+                     model=model, input_shape=(784,), scores=scores, labels=test.y, classes=data.classes,
+                     examples=test.x.numpy().reshape(-1, 28, 28))  # fmt: skip
     return {"test_accuracy": right.mean(), "test_mistakes": int((~right).sum()), "test_images": len(test)}
 
 

@@ -10,9 +10,13 @@ from .checkpoint import load_checkpoint, load_weights, save_checkpoint
 from .gradient_check import GradientCheck, gradient_check
 from .history import History
 from .progress import Progress
+from .report import write_report
+from .runs import find_runs, plot_runs, runs_table
+from .tracking import CSVLogger, JSONLinesLogger, Run, TensorBoardLogger
 from .trainer import Trainer, fit
 
 __all__ = [
-    "Callback", "EarlyStopping", "GradientCheck", "History", "LambdaCallback", "Progress", "SaveBest", "Trainer", "fit",
-    "gradient_check", "load_checkpoint", "load_weights", "save_checkpoint",
+    "CSVLogger", "Callback", "EarlyStopping", "GradientCheck", "History", "JSONLinesLogger", "LambdaCallback",
+    "Progress", "Run", "SaveBest", "TensorBoardLogger", "Trainer", "find_runs", "fit", "gradient_check",
+    "load_checkpoint", "load_weights", "plot_runs", "runs_table", "save_checkpoint", "write_report",
 ]  # fmt: skip
