@@ -45,25 +45,31 @@ inline int64_t inside(int64_t i, int64_t n, WarpBorder border) {
   }
 }
 
-/// The cells of an axis that a position reads, and their weights; `at` is -1 for the fill.
+template <class T, int kTaps>
+FASTNN_INLINE void weights_of(double t, T* w) {
+  if (kTaps == 1) w[0] = T(1);
+  if (kTaps == 2) w[0] = static_cast<T>(1 - t), w[1] = static_cast<T>(t);
+  if (kTaps == 4) {
+    // Keys: ((a + 2) d - (a + 3)) d^2 + 1 up to a distance of 1, a (((d - 5) d + 8) d - 4) up to 2; a = -3/4
+    const auto near = [](double d) { return (1.25 * d - 2.25) * d * d + 1; };
+    const auto far = [](double d) { return -0.75 * (((d - 5) * d + 8) * d - 4); };
+    w[0] = static_cast<T>(far(1 + t)), w[1] = static_cast<T>(near(t));
+    w[2] = static_cast<T>(near(1 - t)), w[3] = static_cast<T>(far(2 - t));
+  }
+}
+
+/// The cells of an axis that a position reads, the first of them and their weights.
 template <class T, int kTaps>
 struct Taps {
-  int64_t at[kTaps];
+  int64_t first;
   T weight[kTaps];
+  bool between;  // all are inside, and none has the weight 0
 
-  FASTNN_INLINE Taps(double p, int64_t n, WarpBorder border) {
-    const double low = __builtin_floor(kTaps == 1 ? p + 0.5 : p), t = p - low;
-    const int64_t first = static_cast<int64_t>(low) - (kTaps == 4);
-    if (kTaps == 1) weight[0] = T(1);
-    if (kTaps == 2) weight[0] = static_cast<T>(1 - t), weight[1] = static_cast<T>(t);
-    if (kTaps == 4) {
-      // Keys: ((a + 2) d - (a + 3)) d^2 + 1 up to a distance of 1, a (((d - 5) d + 8) d - 4) up to 2; a = -3/4
-      const auto near = [](double d) { return (1.25 * d - 2.25) * d * d + 1; };
-      const auto far = [](double d) { return -0.75 * (((d - 5) * d + 8) * d - 4); };
-      weight[0] = static_cast<T>(far(1 + t)), weight[1] = static_cast<T>(near(t));
-      weight[2] = static_cast<T>(near(1 - t)), weight[3] = static_cast<T>(far(2 - t));
-    }
-    for (int k = 0; k < kTaps; ++k) at[k] = inside(first + k, n, border);
+  FASTNN_INLINE Taps(double p, int64_t n) {
+    const double low = __builtin_floor(kTaps == 1 ? p + 0.5 : p);
+    first = static_cast<int64_t>(low) - (kTaps == 4);
+    between = first >= 0 && first + kTaps <= n && (kTaps == 1 || p != low);
+    weights_of<T, kTaps>(p - low, weight);
   }
 };
 
@@ -82,8 +88,7 @@ FASTNN_INLINE void for_row(int64_t i, const double* m, const WarpGeometry& g, co
     if (u - u != 0 || v - v != 0)
       fill(j);
     else  // positions that far out read what the nearest of them read
-      f(j, Taps<A, kTaps>(clamped(v, bottom), g.height, g.border),
-        Taps<A, kTaps>(clamped(u, right), g.width, g.border));
+      f(j, Taps<A, kTaps>(clamped(v, bottom), g.height), Taps<A, kTaps>(clamped(u, right), g.width));
   }
 }
 
@@ -117,32 +122,56 @@ void copy_row(T* y, const T* image, int64_t i, const double* m, const WarpGeomet
   }
 }
 
-template <class T, int kTaps>
+/// One pixel near the border, a block of channels at a time.
+template <class T, int kTaps, class A>
+void border_pixel(T* y, const T* image, const Taps<A, kTaps>& rows, const Taps<A, kTaps>& columns,
+                  const WarpGeometry& g) {
+  constexpr int64_t kBlock = 64;
+  const int64_t C = g.channels;
+  const A outside = static_cast<A>(g.fill);
+  for (int64_t c0 = 0; c0 < C; c0 += kBlock) {
+    const int64_t n = C - c0 < kBlock ? C - c0 : kBlock;
+    A sum[kBlock];
+    for (int64_t c = 0; c < n; ++c) sum[c] = 0;
+    for (int k = 0; k < kTaps; ++k) {
+      const int64_t row = inside(rows.first + k, g.height, g.border);
+      for (int l = 0; l < kTaps; ++l) {
+        const A w = rows.weight[k] * columns.weight[l];
+        if (w == 0) continue;
+        const int64_t column = inside(columns.first + l, g.width, g.border);
+        if (row < 0 || column < 0) {
+          for (int64_t c = 0; c < n; ++c) sum[c] += w * outside;
+        } else {
+          const T* const from = image + (row * g.width + column) * C + c0;
+          for (int64_t c = 0; c < n; ++c) sum[c] += w * static_cast<A>(from[c]);
+        }
+      }
+    }
+    for (int64_t c = 0; c < n; ++c) put(sum[c], y + c0 + c);
+  }
+}
+
+/// kChannels: of images of few channels, whose sums then stay in registers; 0: any number.
+template <class T, int kTaps, int kChannels>
 void warp_row(T* y, const T* image, int64_t i, const double* m, const WarpGeometry& g) {
   using A = typename Sum<T>::type;
-  constexpr int64_t kBlock = 64;  // channels summed at a time
-  const int64_t C = g.channels;
+  const int64_t C = kChannels ? kChannels : g.channels;
   const A outside = static_cast<A>(g.fill);
   for_row<T, kTaps>(
       i, m, g,
       [&](int64_t j, const Taps<A, kTaps>& rows, const Taps<A, kTaps>& columns) {
-        for (int64_t c0 = 0; c0 < C; c0 += kBlock) {
-          const int64_t n = C - c0 < kBlock ? C - c0 : kBlock;
-          A sum[kBlock];
-          for (int64_t c = 0; c < n; ++c) sum[c] = 0;
-          for (int k = 0; k < kTaps; ++k)
-            for (int l = 0; l < kTaps; ++l) {
-              const A w = rows.weight[k] * columns.weight[l];
-              if (w == 0) continue;
-              if (rows.at[k] < 0 || columns.at[l] < 0) {
-                for (int64_t c = 0; c < n; ++c) sum[c] += w * outside;
-              } else {
-                const T* const from = image + (rows.at[k] * g.width + columns.at[l]) * C + c0;
-                for (int64_t c = 0; c < n; ++c) sum[c] += w * static_cast<A>(from[c]);
-              }
-            }
-          for (int64_t c = 0; c < n; ++c) put(sum[c], y + j * C + c0 + c);
+        if (kChannels == 0 || !rows.between || !columns.between)
+          return border_pixel<T, kTaps, A>(y + j * C, image, rows, columns, g);
+        constexpr int kSums = kChannels ? kChannels : 1;
+        A sum[kSums] = {};
+        for (int k = 0; k < kTaps; ++k) {
+          const T* from = image + ((rows.first + k) * g.width + columns.first) * C;
+          for (int l = 0; l < kTaps; ++l, from += kSums) {
+            const A w = rows.weight[k] * columns.weight[l];
+            for (int c = 0; c < kSums; ++c) sum[c] += w * static_cast<A>(from[c]);
+          }
         }
+        for (int c = 0; c < kSums; ++c) put(sum[c], y + j * C + c);
       },
       [&](int64_t j) {
         for (int64_t c = 0; c < C; ++c) put(outside, y + j * C + c);
@@ -150,22 +179,29 @@ void warp_row(T* y, const T* image, int64_t i, const double* m, const WarpGeomet
 }
 
 template <class T>
+using RowFunction = void(T*, const T*, int64_t, const double*, const WarpGeometry&);
+
+template <class T, int kTaps>
+RowFunction<T>* row_function([[maybe_unused]] int64_t channels) {
+  if constexpr (sizeof(T) == 8)
+    return &warp_row<T, kTaps, 0>;  // images are float32 or uint8
+  else
+    return channels == 1 ? &warp_row<T, kTaps, 1> : channels == 3 ? &warp_row<T, kTaps, 3> : &warp_row<T, kTaps, 0>;
+}
+
+template <class T>
 void forward(T* y, const T* x, const double* matrix, const WarpGeometry& g) {
-  const int64_t row = g.out_width * g.channels, grain = row < 4096 ? 4096 / row : 1;
+  const int64_t row = g.out_width * g.channels, grain = row < 4096 ? 4096 / row : 1, C = g.channels;
+  RowFunction<T>* const warp = g.taps == 1   ? row_function<T, 1>(C)
+                               : g.taps == 2 ? row_function<T, 2>(C)
+                                             : row_function<T, 4>(C);
   parallel_range(g.images * g.out_height, grain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t n = r / g.out_height, i = r % g.out_height;
       const double* const m = matrix + 6 * n;
       const T* const image = x + n * g.height * g.width * g.channels;
       T* const to = y + r * row;
-      if (whole_cells(m))
-        copy_row(to, image, i, m, g);
-      else if (g.taps == 1)
-        warp_row<T, 1>(to, image, i, m, g);
-      else if (g.taps == 2)
-        warp_row<T, 2>(to, image, i, m, g);
-      else
-        warp_row<T, 4>(to, image, i, m, g);
+      (whole_cells(m) ? &copy_row<T> : warp)(to, image, i, m, g);
     }
   });
 }
@@ -179,8 +215,10 @@ void scatter(T* image, const T* dy, int64_t i, const double* m, const WarpGeomet
         for (int k = 0; k < kTaps; ++k)
           for (int l = 0; l < kTaps; ++l) {
             const T w = rows.weight[k] * columns.weight[l];
-            if (w == 0 || rows.at[k] < 0 || columns.at[l] < 0) continue;
-            T* const to = image + (rows.at[k] * g.width + columns.at[l]) * C;
+            const int64_t row = inside(rows.first + k, g.height, g.border);
+            const int64_t column = inside(columns.first + l, g.width, g.border);
+            if (w == 0 || row < 0 || column < 0) continue;
+            T* const to = image + (row * g.width + column) * C;
             for (int64_t c = 0; c < C; ++c) to[c] += w * dy[j * C + c];
           }
       },
