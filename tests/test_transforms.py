@@ -164,6 +164,18 @@ def test_loader_takes_plain_functions_and_refuses_others():
     assert tuple(next(iter(part))[0].shape) == (2, 4, 4, 3)
 
 
+def test_a_trainer_takes_mixed_images_and_labels():
+    from fastnn.train import Trainer
+
+    fastnn.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 20))
+    mixed = loader(transform=T.Compose([AUGMENT, T.Mixup(20, 1.0)]))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), fastnn.optim.Adam(model.parameters(), 0.05), metrics=["accuracy"],
+                      progress=False)  # fmt: skip
+    history = trainer.fit(mixed, loader(transform=None), epochs=30)
+    assert history["loss"][-1] < history["loss"][0] and 0 <= history["accuracy"][-1] <= 1
+
+
 # --- where pixels go -----------------------------------------------------------------------------------------------
 
 

@@ -77,7 +77,7 @@ class DataLoader:
     prefetch_factor : int
         Batches fetched ahead per thread.
     transform : callable, optional
-        Batch -> batch, called with its fields where it is a tuple, in the thread that fetched it. One of
+        Batch -> batch, called with its fields where it is a tuple or list, in the thread that fetched it. One of
         `fastnn.vision.transforms` also gets ``draws=Draws(seed, epoch, indices)``: what happens to an example
         depends on the seed (without shuffling: of `seed`, or the one last given to `fastnn.manual_seed`), the epoch
         and its index alone.
@@ -141,7 +141,7 @@ class DataLoader:
         options = {}
         if getattr(self.transform, "takes_draws", False):
             options["draws"] = Draws(self._draw_seed, epoch, indices)
-        return self.transform(*batch, **options) if isinstance(batch, tuple) else self.transform(batch, **options)
+        return self.transform(*(batch if isinstance(batch, (tuple, list)) else (batch,)), **options)
 
     def _batch(self, indices):
         if self.collate_fn is None:
