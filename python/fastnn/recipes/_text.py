@@ -42,7 +42,6 @@ def train_stream(args, name, model, train, val, length, **options):
     trainer, history = fit(
         args, name, carried, loader, StreamLoader(val, 20, length), plain=model, callbacks=[best], **options
     )
-    _common.save(model, args.folder, name)
     return lambda ids: trainer.evaluate(StreamLoader(ids, 20, length))["loss"], history
 
 

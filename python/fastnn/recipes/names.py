@@ -16,7 +16,7 @@ from fastnn.recipes import _common, _text
 from fastnn.text import LanguageModel, Vocabulary, generate, sequence_log_prob
 
 NAME = "names"
-DEFAULTS = dict(epochs=8, batch_size=128, lr=4e-3)
+DEFAULTS = dict(epochs=12, batch_size=128, lr=4e-3)
 UNITS, VALIDATION = 128, 2000
 
 

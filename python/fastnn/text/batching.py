@@ -170,10 +170,10 @@ class StreamLoader(DataLoader):
         count = self._columns // self.length if drop_last else -(-self._columns // self.length)
         super().__init__(range(count), 1)
 
-    def _fetch(self, indices):
+    def _fetch(self, indices, epoch):
         first = 0
         if self.shift:
-            first = int(philox_bits(1, self.shift_seed, self.epoch, TEXT)[0] % np.uint64(self.length))
+            first = int(philox_bits(1, self.shift_seed, epoch, TEXT)[0] % np.uint64(self.length))
         window = int(indices[0])
         begin = window * self.length
         end = min(begin + self.length, self._columns)

@@ -26,7 +26,8 @@ class Trainer(Evaluation, Resumable, Stepping):
     ----------
     model : nn.Module
     loss : callable
-        ``loss(output, target)``, a scalar tensor, the mean over the batch.
+        ``loss(output, target)``, a scalar tensor, the mean over the batch; over ``loss.count(target)`` things where it
+        has such a method (`nn.CrossEntropyLoss`: tokens that are not ignored), which is then the batch's weight.
     optimizer : Optimizer
     metrics : list, optional
         Of `fastnn.metrics.Metric`, names ("accuracy", ...) or functions ``(pred, target) -> number``.
