@@ -94,6 +94,7 @@ def test_broadcast_operands(level, dtype, m):
 def test_bits_do_not_depend_on_threads(level, dtype):
     rng = np.random.default_rng(3)
     shapes = [(257, 300, 70), (6, 10, 30011), (1, 5000, 300), (3000, 1, 400), (40, 33, 9001), (70, 1029, 128)]
+    shapes += [(64, 520, 200), (300, 400, 1300)]
     for m, n, k in shapes:
         for layouts in (("row", "row"), ("column", "row"), ("row", "column")):
             _, _, x, y = problem(m, n, k, dtype, rng, layouts)
@@ -110,7 +111,7 @@ def test_bits_depend_on_row_and_column_only(level, dtype):
     """An element is the same alone, in any block of the product, in a batch, and for any strides."""
     rng = np.random.default_rng(4)
     with isa(level):
-        for m, n, k in [(65, 70, 300), (30, 200, 1500), (150, 33, 700)]:
+        for m, n, k in [(65, 70, 300), (30, 200, 1500), (150, 33, 700), (48, 330, 130)]:
             a, b, _, _ = problem(m, n, k, dtype, rng)
             whole = product(a, b)
             for la in LAYOUTS:
@@ -130,6 +131,24 @@ def test_bits_depend_on_row_and_column_only(level, dtype):
             column = np.ascontiguousarray(b[:, 7])
             assert (fastnn.from_numpy(a) @ fastnn.from_numpy(column)).numpy().tobytes() == whole[:, 7].tobytes()
             assert (fastnn.from_numpy(a[5]) @ fastnn.from_numpy(column)).numpy().tobytes() == whole[5, 7].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("level", ISAS)
+def test_bias_and_activation_in_every_layout(level, dtype):
+    """Few rows times a wide matrix whose columns are contiguous go as their transpose, with the same bits."""
+    rng = np.random.default_rng(8)
+    with isa(level):
+        for m, n, k in [(32, 300, 80), (64, 257, 650), (300, 70, 260)]:
+            a, b, _, _ = problem(m, n, k, dtype, rng)
+            bias = fastnn.from_numpy(rng.uniform(-3, 3, n).astype(dtype))
+            for c in (None, bias):
+                for act in (None, "relu"):
+                    results = set()
+                    for layout in ("row", "column", "pitch"):
+                        w = fastnn.from_numpy(lay(b, layout, rng))
+                        results.add(fastnn.linear(fastnn.from_numpy(a), w, c, activation=act).numpy().tobytes())
+                    assert len(results) == 1, f"{level} {dtype} {m}x{n}x{k} {act}"
 
 
 @pytest.mark.skipif(len(ISAS) < 3, reason="needs AVX2 and AVX-512")

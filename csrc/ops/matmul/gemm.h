@@ -54,9 +54,10 @@ FASTNN_KERNEL(gemm_naive_f32, const GemmArgs<float>& args)
 FASTNN_KERNEL(gemm_naive_f64, const GemmArgs<double>& args)
 
 namespace detail {
-/// Working memory of the calling thread, 64-byte aligned, kept and grown between calls. The two slots are for a
-/// kernel's own packing and for what it shares with the tasks it starts. Throws std::bad_alloc.
-enum class GemmScratch : int { local, shared, count };
+/// Working memory of the calling thread, 64-byte aligned, kept and grown between calls. The slots are for a kernel's
+/// own packing, for partial sums that it shares with the tasks it starts, and for a result that is not in place yet.
+/// Throws std::bad_alloc.
+enum class GemmScratch : int { local, shared, result, count };
 void* gemm_scratch(GemmScratch slot, int64_t bytes);
 }  // namespace detail
 

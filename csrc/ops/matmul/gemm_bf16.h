@@ -164,7 +164,7 @@ inline void block_pairs(const GemmArgs<float>& g, const float* A, const float* B
         }
       }
       const bool finish = p.finish && c + 1 == p.c1;
-      TileEnd<float> end{c > p.c0 || p.add, nullptr, finish ? g.act : Activation::none, 0};
+      TileEnd<float> end{c > p.c0 || p.add, nullptr, finish ? g.act : Activation::none};
       for (int64_t t = 0; t < row_tiles; ++t) {
         const int64_t m = cut(rows, row_tiles, t), mr = cut(rows, row_tiles, t + 1) - m;
         const float* const a = A + (p.m0 + m) * g.a_row + k0 * g.a_col;

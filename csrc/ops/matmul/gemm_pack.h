@@ -10,10 +10,12 @@ namespace {
 
 /// Rows whose distance is a multiple of this many bytes fall on few sets of the first-level cache and evict each other.
 constexpr int64_t kAliasBytes = 2048;
+/// The rows of one tile, of which each is a line at a time, do so from this distance on: they share one set.
+constexpr int64_t kPageBytes = 4096;
 
 template <class T>
-inline bool aliases(int64_t stride) {
-  return stride != 0 && stride * static_cast<int64_t>(sizeof(T)) % kAliasBytes == 0;
+inline bool aliases(int64_t stride, int64_t bytes = kAliasBytes) {
+  return stride != 0 && stride * static_cast<int64_t>(sizeof(T)) % bytes == 0;
 }
 
 #if defined(__AVX2__)
@@ -61,12 +63,58 @@ inline void transpose_group(double* out, int64_t width, const double* p, int64_t
 }
 #endif
 
+#if defined(__AVX512F__)
+/// 16 rows of 16 floats become their transpose. Halves of rows 4 apart are loaded side by side, so that transposes
+/// within lanes and one choice of lanes are left to do.
+inline void transpose_square(float* out, int64_t width, const float* p, int64_t ld) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half, p += 8) {
+    __m512 t[2][4];
+#pragma GCC unroll 2
+    for (int g = 0; g < 2; ++g) {
+      __m512 r[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const float* const q = p + (8 * g + i) * ld;
+        r[i] = _mm512_mask_broadcast_f32x8(_mm512_castps256_ps512(_mm256_loadu_ps(q)), 0xff00,
+                                           _mm256_loadu_ps(q + 4 * ld));
+      }
+      const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1]));
+      const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+      const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
+      const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+      t[g][0] = _mm512_castpd_ps(_mm512_unpacklo_pd(low01, low23));
+      t[g][1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low01, low23));
+      t[g][2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high01, high23));
+      t[g][3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high01, high23));
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      _mm512_storeu_ps(out + (8 * half + k) * width, _mm512_shuffle_f32x4(t[0][k], t[1][k], 0x88));
+      _mm512_storeu_ps(out + (8 * half + 4 + k) * width, _mm512_shuffle_f32x4(t[0][k], t[1][k], 0xdd));
+    }
+  }
+}
+#endif
+
 /// out[k * width + j] = p[j * ld + k] for j < n, k < kc: columns of B that lie contiguous in memory.
 template <class T>
 inline void transpose(T* out, int64_t width, const T* p, int64_t ld, int64_t kc, int64_t n) {
   int64_t done = 0;  // columns that are finished
 #if defined(__AVX2__)
   constexpr int64_t per = 16 / sizeof(T), run = 128, pitch = run + 16;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    done = kc < 16 ? 0 : n / 16 * 16;
+    for (int64_t k0 = 0; k0 < kc; k0 += run)
+      for (int64_t j = 0; j < done; j += 16)
+        for (int64_t i = k0; i < kc && i < k0 + run; i += 16) {
+          const int64_t k = i + 16 < kc ? i : kc - 16;  // the last square overlaps the one before
+          transpose_square(out + k * width + j, width, p + j * ld + k, ld);
+        }
+    out += done, p += done * ld, n -= done, done = 0;
+  }
+#endif
   const bool stage = aliases<T>(ld);
   done = n / kGroup * kGroup;
   for (int64_t k0 = 0; k0 < kc; k0 += run) {
@@ -123,7 +171,10 @@ inline void copy_rows(T* out, int64_t pitch, const T* A, int64_t a_row, int64_t 
   constexpr int64_t L = kLanes<T>;
   for (int64_t i = 0; i < rows; ++i, A += a_row, out += pitch) {
     int64_t k = 0;
-    for (; k + L <= kc; k += L) store(out + k, load(A + k));
+    for (; k + L <= kc; k += L) {
+      __builtin_prefetch(A + 2 * a_row + k);  // memory likes to know where the next row begins
+      store(out + k, load(A + k));
+    }
     if (k < kc) store_n(out + k, load_n(A + k, kc - k), kc - k);
   }
 }
@@ -131,7 +182,11 @@ inline void copy_rows(T* out, int64_t pitch, const T* A, int64_t a_row, int64_t 
 /// The rows of A that one tile reads, k by k: out[k * MR + i] = A[i + k * a_col].
 template <class T, int MR>
 void pack_columns(T* out, const T* A, int64_t a_col, int64_t kc) {
-  for (int64_t k = 0; k < kc; ++k) __builtin_memcpy(out + k * MR, A + k * a_col, MR * sizeof(T));
+  for (int64_t k = 0; k < kc; ++k)
+    if constexpr (kVecBytes == 64 && MR <= kLanes<T>)
+      store_n(out + k * MR, load_n(A + k * a_col, MR), MR);
+    else
+      __builtin_memcpy(out + k * MR, A + k * a_col, MR * sizeof(T));
 }
 
 template <class T, int MR>

@@ -57,7 +57,7 @@ void multiply(const Weight<T>& w, int64_t steps, int64_t rows, const T* A, int64
   const int64_t tiles = ceil_div(rows, kMaxRows);
   for (int64_t c = 0; c < chunks; ++c) {
     const int64_t k0 = c * chunk, kc = min64(chunk, w.K - k0);
-    TileEnd<T> end{add || c > 0, nullptr, Activation::none, 0};
+    TileEnd<T> end{add || c > 0, nullptr, Activation::none};
     for (int64_t n0 = 0; n0 < w.n; n0 += kPanel<T>) {
       const int64_t n = min64(kPanel<T>, w.n - n0), width = round_up(n, L);
       const T* const B = w.panels + n0 * w.K + k0 * width;
@@ -65,9 +65,9 @@ void multiply(const Weight<T>& w, int64_t steps, int64_t rows, const T* A, int64
       for (int64_t s = 0; s < steps; ++s)
         for (int64_t t = 0; t < tiles; ++t) {
           const int64_t m = cut(rows, tiles, t), mr = cut(rows, tiles, t + 1) - m;
-          tile_for<T>(static_cast<int>(mr), static_cast<int>(width / L))(kc, A + s * a_step + m * a_row + k0, a_row, 1,
-                                                                         B, width, C + s * c_step + m * c_row + n0,
-                                                                         c_row, static_cast<int>(n), end);
+          tile_for<T, false>(static_cast<int>(mr), static_cast<int>(width / L))(
+              kc, A + s * a_step + m * a_row + k0, a_row, 1, B, width, C + s * c_step + m * c_row + n0, c_row,
+              static_cast<int>(n), end);
         }
     }
   }
