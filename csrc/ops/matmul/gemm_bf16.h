@@ -103,19 +103,29 @@ __attribute__((noinline)) void tile_pairs(int64_t pairs, const float* A, int64_t
   const float* a[G];
 #pragma GCC unroll 14
   for (int g = 0; g < G; ++g) a[g] = A + 3 * g * a_row;
-  for (; pairs > 0; --pairs) {
-    f32v b[NV];
+  const auto multiply = [&](auto&& meanwhile) FASTNN_LAMBDA_INLINE {
+    for (; pairs > 0; --pairs) {
+      f32v b[NV];
 #pragma GCC unroll 2
-    for (int j = 0; j < NV; ++j) b[j] = load(B + j * L);
+      for (int j = 0; j < NV; ++j) b[j] = load(B + j * L);
+      meanwhile();
 #pragma GCC unroll 14
-    for (int i = 0; i < MR; ++i) {
-      const f32v ai = splat<f32v>(a[i / 3][(i % 3) * a_row]);
+      for (int i = 0; i < MR; ++i) {
+        const f32v ai = splat<f32v>(a[i / 3][(i % 3) * a_row]);
 #pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) acc[i][j] = dot_pairs(acc[i][j], ai, b[j]);
+        for (int j = 0; j < NV; ++j) acc[i][j] = dot_pairs(acc[i][j], ai, b[j]);
+      }
+      B += b_row;
+#pragma GCC unroll 14
+      for (int g = 0; g < G; ++g) a[g] += a_col;
     }
-    B += b_row;
-#pragma GCC unroll 14
-    for (int g = 0; g < G; ++g) a[g] += a_col;
+  };
+  if (end.fetch) {
+    Fetch fetch = *end.fetch;
+    multiply([&]() FASTNN_LAMBDA_INLINE { fetch.one(); });
+    *end.fetch = fetch;
+  } else {
+    multiply([]() FASTNN_LAMBDA_INLINE {});
   }
   finish_tile<float, MR, NV>(acc, C, c_row, n, end);
 }
@@ -128,7 +138,8 @@ inline TileFn<float>* tile_pairs_rows(int64_t rows) {
     return rows == MR ? &tile_pairs<MR, NV> : tile_pairs_rows<NV, MR - 1>(rows);
 }
 
-/// One task: B is packed for a group of panels, then row tile after row tile is packed and meets them.
+/// One task: for a run of row tiles and a chunk of K, group after group of panels of B is packed and meets all row
+/// tiles, which are packed when they first come by.
 inline void block_pairs(const GemmArgs<float>& g, const float* A, const float* B, const Part<float>& p) {
   constexpr int64_t L = kPairLanes, width = 2 * L;
   const int64_t rows = p.m1 - p.m0, columns = p.n1 - p.n0;
@@ -138,52 +149,68 @@ inline void block_pairs(const GemmArgs<float>& g, const float* A, const float* B
   group = ceil_div(panels, ceil_div(panels, group));
   const int64_t row_tiles = ceil_div(rows, kMaxRows);
   const int64_t pitch_a = round_up(pairs, 16) + 16;  // no two rows on the same sets of the cache
+  // Rows of A that lie contiguous in k keep that order; else k by k, whole vectors wide.
+  const bool by_k = g.a_row == 1 && g.a_col != 1;
+  const int64_t tile_floats = by_k ? pairs * L : kMaxRows * pitch_a;
+  // All row tiles are kept only if another group of panels comes back to them.
+  const int64_t kept = panels > group ? tile_floats : 0;
+  const int64_t run = ceil_div(row_tiles, max64(1, ceil_div(row_tiles * kept * 4, kBlockBytesA)));
 
   // Columns of B that lie contiguous are rounded as runs of k first, then transposed.
-  const int64_t b_floats = group * pairs * width, staged_floats = g.b_col == 1 ? 0 : width * pitch_a;
+  const int64_t pitch_b = (pairs + 1) * width, staged_floats = g.b_col == 1 ? 0 : width * pitch_a;
   float* const packed_b = static_cast<float*>(detail::gemm_scratch(
-      detail::GemmScratch::local, (b_floats + staged_floats + L * pitch_a) * int64_t(sizeof(float))));
-  float* const staged = packed_b + b_floats;
+      detail::GemmScratch::local, (group * pitch_b + staged_floats + run * kept + tile_floats) * 4));
+  float* const staged = packed_b + group * pitch_b;
   float* const packed_a = staged + staged_floats;
 
-  for (int64_t q0 = 0; q0 < panels; q0 += group) {
-    const int64_t q1 = min64(q0 + group, panels);
+  const auto row = [&](int64_t t) { return cut(rows, row_tiles, t); };
+  const auto pack_a = [&](float* to, int64_t t, int64_t k0, int64_t kc) {
+    const float* const a = A + (p.m0 + row(t)) * g.a_row + k0 * g.a_col;
+    if (by_k)
+      round_rows(to, L, a, g.a_col, kc, row(t + 1) - row(t));
+    else
+      round_runs(to, pitch_a, a, g.a_row, g.a_col, kc, row(t + 1) - row(t));
+  };
+  const auto pack_b = [&](float* to, int64_t q, int64_t k0, int64_t kc) {
+    const int64_t n = min64(width, columns - q * width), kp = ceil_div(kc, 2);
+    const float* const from = B + (p.n0 + q * width) * g.b_col + k0 * g.b_row;
+    if (g.b_col == 1) return round_rows(to, width, from, g.b_row, kc, n);
+    round_runs(staged, pitch_a, from, g.b_col, g.b_row, kc, n);
+    transpose(to, width, staged, pitch_a, kp, n);
+    for (int64_t k = 0; k < kp && n < width; ++k)
+      for (int64_t j = n; j < width; ++j) to[k * width + j] = 0;
+  };
+  const bool far_a = run * kept * 4 >= kFarBytes / 2, far_c = rows * columns * 4 >= kFarBytes;
+
+  for (int64_t t0 = 0; t0 < row_tiles; t0 += run)
     for (int64_t c = p.c0; c < p.c1; ++c) {
-      const int64_t k0 = c * chunk, kc = min64(chunk, g.K - k0), kp = ceil_div(kc, 2);
-      for (int64_t q = q0; q < q1; ++q) {
-        const int64_t n = min64(width, columns - q * width);
-        const float* const from = B + (p.n0 + q * width) * g.b_col + k0 * g.b_row;
-        float* const to = packed_b + (q - q0) * pairs * width;
-        if (g.b_col == 1) {
-          round_rows(to, width, from, g.b_row, kc, n);
-        } else {
-          round_runs(staged, pitch_a, from, g.b_col, g.b_row, kc, n);
-          transpose(to, width, staged, pitch_a, kp, n);
-          for (int64_t k = 0; k < kp && n < width; ++k)
-            for (int64_t j = n; j < width; ++j) to[k * width + j] = 0;
-        }
-      }
+      const int64_t t1 = min64(t0 + run, row_tiles), k0 = c * chunk, kc = min64(chunk, g.K - k0), kp = ceil_div(kc, 2);
       const bool finish = p.finish && c + 1 == p.c1;
       TileEnd<float> end{c > p.c0 || p.add, nullptr, finish ? g.act : Activation::none};
-      for (int64_t t = 0; t < row_tiles; ++t) {
-        const int64_t m = cut(rows, row_tiles, t), mr = cut(rows, row_tiles, t + 1) - m;
-        const float* const a = A + (p.m0 + m) * g.a_row + k0 * g.a_col;
-        // Rows that lie contiguous in k keep that order; else k by k, whole vectors wide.
-        const bool by_k = g.a_row == 1 && g.a_col != 1;
-        if (by_k)
-          round_rows(packed_a, L, a, g.a_col, kc, mr);
-        else
-          round_runs(packed_a, pitch_a, a, g.a_row, g.a_col, kc, mr);
-        for (int64_t q = q0; q < q1; ++q) {
-          const int64_t n = min64(width, columns - q * width);
-          end.bias = finish && g.bias ? g.bias + p.n0 + q * width : nullptr;
-          const auto run = n > L ? tile_pairs_rows<2, kMaxRows>(mr) : tile_pairs_rows<1, kMaxRows>(mr);
-          run(kp, packed_a, by_k ? 1 : pitch_a, by_k ? L : 1, packed_b + (q - q0) * pairs * width, width,
-              p.C + m * p.c_row + q * width, p.c_row, static_cast<int>(n), end);
+      for (int64_t q0 = 0; q0 < panels; q0 += group) {
+        const int64_t q1 = min64(q0 + group, panels);
+        for (int64_t q = q0; q < q1; ++q) pack_b(packed_b + (q - q0) * pitch_b, q, k0, kc);
+        for (int64_t t = t0; t < t1; ++t) {
+          float* const a = packed_a + (t - t0) * kept;
+          if (q0 == 0) pack_a(a, t, k0, kc);
+          Fetch fetch, fetch_c;
+          end.fetch = nullptr;
+          if ((far_a || far_c) && t + 1 < t1) {  // the next row tile and its part of C are fetched meanwhile
+            const int64_t n = min64(columns, q1 * width) - q0 * width, m = row(t + 1);
+            if (q0 > 0) fetch = Fetch(a + tile_floats, tile_floats * 4, 1, 0, 64);
+            if (far_c) fetch_c = Fetch(p.C + m * p.c_row + q0 * width, n * 4, row(t + 2) - m, p.c_row * 4, 64);
+            end.fetch = in_turn(fetch, fetch_c);
+          }
+          for (int64_t q = q0; q < q1; ++q) {
+            const int64_t nq = min64(width, columns - q * width), mr = row(t + 1) - row(t);
+            end.bias = finish && g.bias ? g.bias + p.n0 + q * width : nullptr;
+            const auto tile = nq > L ? tile_pairs_rows<2, kMaxRows>(mr) : tile_pairs_rows<1, kMaxRows>(mr);
+            tile(kp, a, by_k ? 1 : pitch_a, by_k ? L : 1, packed_b + (q - q0) * pitch_b, width,
+                 p.C + row(t) * p.c_row + q * width, p.c_row, static_cast<int>(nq), end);
+          }
         }
       }
     }
-  }
 }
 
 }  // namespace
