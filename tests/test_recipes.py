@@ -234,3 +234,15 @@ def test_tune_fashion(tmp_path, monkeypatch):
         monkeypatch.setattr(tune_fashion, "SEARCH_IMAGES", 1000)
     result = train("tune-fashion", tmp_path, "--no-plots", *([] if FULL else ["--epochs", "1"]))
     assert result["test_accuracy_tuned"] > (result["test_accuracy_default"] if FULL else 0.6)
+
+
+def test_optimizer_paths(tmp_path):
+    result = train("optimizer-paths", tmp_path)
+    assert result["plateau_adam"] < 0.01 < 0.5 < result["plateau_gd"]
+    assert result["saddle_rmsprop"] < -0.2 < result["saddle_gd"]
+    assert (tmp_path / "paths.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_lr_range(tmp_path, monkeypatch):
+    result = train("lr-range", tmp_path, "--no-plots")
+    assert result["test_accuracy_found"] > 0.75 > result["test_accuracy_small"]

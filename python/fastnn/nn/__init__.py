@@ -25,7 +25,7 @@ from .activation import (
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from .dropout import Dropout
+from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .embedding import Embedding, EmbeddingBag
 from .linear import Flatten, Identity, Linear, Unflatten
 from .loss import (
@@ -67,6 +67,7 @@ from .pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from .regularization import StochasticDepth, l1_penalty, l2_penalty, max_norm_, without_dropout
 from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from .upsample import Upsample
 
@@ -108,6 +109,14 @@ __all__ = [
     "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "StochasticDepth",
+    "l1_penalty",
+    "l2_penalty",
+    "max_norm_",
+    "without_dropout",
     "Flatten",
     "Hardsigmoid",
     "Hardswish",

@@ -3,7 +3,9 @@
 from . import lr_scheduler
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
+from .averaging import WeightAverage, exponentially_weighted_average
 from .optimizer import Optimizer
 from .sgd import SGD
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "WeightAverage",
+           "exponentially_weighted_average", "lr_scheduler"]  # fmt: skip

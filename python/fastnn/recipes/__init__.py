@@ -79,6 +79,10 @@ RECIPES = {
         Recipe("initialization", "zeros, large random and He", "generated, 300 points", "He 95 %, zeros 50 %", "5 s"),
         Recipe("tune-fashion", "search for learning rate, width and dropout", "Fashion-MNIST (IDX files)",
                "tuned beats the default", "1 min"),
+        Recipe("optimizer-paths", "how four optimisers walk through valleys", "four functions of two numbers",
+               "Adam leaves plateaus", "5 s"),
+        Recipe("lr-range", "a learning rate from one short run", "Fashion-MNIST (IDX files)",
+               "82 % in one epoch", "15 s"),
         Recipe("optimizers", "GD, mini-batch, momentum, RMSprop, Adam", "generated, 300 points", "Adam first", "5 s"),
     ]
 }  # fmt: skip
