@@ -246,3 +246,9 @@ def test_optimizer_paths(tmp_path):
 def test_lr_range(tmp_path, monkeypatch):
     result = train("lr-range", tmp_path, "--no-plots")
     assert result["test_accuracy_found"] > 0.75 > result["test_accuracy_small"]
+
+
+def test_batch_norm(tmp_path):
+    result = train("batch-norm", tmp_path, "--no-plots", "--epochs", "2")
+    assert result["test_accuracy_with_large"] > 0.7 > 0.5 > result["test_accuracy_without_small"]
+    assert result["bias_gradient"] < 1e-6 < result["weight_gradient"]

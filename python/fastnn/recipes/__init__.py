@@ -81,6 +81,8 @@ RECIPES = {
                "tuned beats the default", "1 min"),
         Recipe("optimizer-paths", "how four optimisers walk through valleys", "four functions of two numbers",
                "Adam leaves plateaus", "5 s"),
+        Recipe("batch-norm", "with and without batch normalisation", "Fashion-MNIST, 12,000 images",
+               "83 % against 73 %", "15 s"),
         Recipe("lr-range", "a learning rate from one short run", "Fashion-MNIST (IDX files)",
                "82 % in one epoch", "15 s"),
         Recipe("optimizers", "GD, mini-batch, momentum, RMSprop, Adam", "generated, 300 points", "Adam first", "5 s"),

@@ -1,7 +1,7 @@
 """optimizer-paths: how gradient descent, momentum, RMSprop and Adam walk, drawn on the contours of the cost.
 
-An elongated bowl, where gradient descent zigzags; the same bowl made round, as standardised inputs do it; a saddle, where
-the gradient is nearly 0 and adaptive steps leave first; and a plateau in front of a valley.
+An elongated bowl, where gradient descent zigzags; the same bowl made round, as standardised inputs do it; a saddle,
+where the gradient is nearly 0 and adaptive steps leave first; and a plateau in front of a valley.
 
     fastnn train optimizer-paths
 """

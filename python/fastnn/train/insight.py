@@ -52,7 +52,7 @@ class LearningRates(NamedTuple):
             ax.annotate(f"{text} {value:.2g}", (value, 1.0), xycoords=("data", "axes fraction"), rotation=90, va="top",
                         ha="right", fontsize=9, color=color)  # fmt: skip
         ax.set_xscale("log")
-        ax.set_ylim(min(self.smooth) * 0.9, self.smooth[0] * 1.3 + 1e-12)
+        ax.set_ylim(min(self.losses.min(), self.smooth.min()) * 0.9, self.smooth[0] * 1.3 + 1e-12)
         ax.set_xlabel("learning rate")
         ax.set_ylabel("loss")
         ax.set_title(title, fontsize=11)
