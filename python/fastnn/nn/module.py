@@ -11,6 +11,7 @@ from collections import OrderedDict
 from .. import _C, _capture
 from .._arrays import to_tensor
 from .._C import Tensor
+from .._rows import clear_row_gradient
 from ..autograd import no_grad
 from . import _hooks
 from ._summary import summary as _summary
@@ -226,6 +227,7 @@ class Module:
                 param.grad = None
             elif param.grad is not None:
                 param.grad.zero_()
+            clear_row_gradient(param)
 
     def apply(self, fn) -> Module:
         """Call ``fn(module)`` on every sub-module, children first, then on this module."""

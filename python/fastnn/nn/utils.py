@@ -7,14 +7,14 @@ import math
 
 from .. import _C
 from .._C import Tensor
+from .._rows import gradients
 from ..autograd import no_grad
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "fold_batch_norm", "parameters_to_vector", "vector_to_parameters"]
 
 
-def _with_grad(parameters) -> list:
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [p for p in parameters if p.grad is not None]
+def _gradients(parameters) -> list:
+    return gradients([parameters] if isinstance(parameters, Tensor) else parameters)
 
 
 def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False):
@@ -35,16 +35,16 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0, error_i
     Tensor
         The norm before clipping.
     """
-    params = _with_grad(parameters)
+    grads = _gradients(parameters)
     if max_norm < 0 or not norm_type > 0:
         raise ValueError(f"clip_grad_norm_: expected max_norm >= 0 and norm_type > 0, got {max_norm} and {norm_type}")
-    if not params:
+    if not grads:
         return _C.zeros(())
     with no_grad():
-        total = _C._grad_norm([p.grad for p in params], float(norm_type))
+        total = _C._grad_norm(grads, float(norm_type))
         if error_if_nonfinite and not math.isfinite(total.item()):
             raise ValueError(f"clip_grad_norm_: the norm of the gradients is {total.item()}")
-        _C._clip_by_norm([p.grad for p in params], total, float(max_norm))
+        _C._clip_by_norm(grads, total, float(max_norm))
     return total
 
 
@@ -53,8 +53,8 @@ def clip_grad_value_(parameters, clip_value: float) -> None:
     if not clip_value >= 0:
         raise ValueError(f"clip_grad_value_: expected clip_value >= 0, got {clip_value}")
     with no_grad():
-        for p in _with_grad(parameters):
-            p.grad.clamp_(-clip_value, clip_value)
+        for grad in _gradients(parameters):
+            grad.clamp_(-clip_value, clip_value)
 
 
 def parameters_to_vector(parameters) -> Tensor:

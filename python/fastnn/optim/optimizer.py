@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from .. import _C, _capture
 from .._arrays import to_tensor
 from .._C import Tensor
+from .._rows import clear_row_gradient, row_gradient
 from ..autograd import enable_grad, no_grad
 
 
@@ -103,6 +104,7 @@ class Optimizer:
                     p.grad = None
                 elif p.grad is not None:
                     p.grad.zero_()
+                clear_row_gradient(p)
 
     # --- the step ----------------------------------------------------------------------------------------------------
     def step(self, closure: Callable | None = None):
@@ -125,15 +127,45 @@ class Optimizer:
                     self._check(group)
                     states = [self._state_of(p, group) for p in params]
                     work.append((group, rate, params, [p.grad for p in params], states))
-            if len(work) > 1:  # a kernel call checks its own group before it writes; several need one look ahead
-                for _, _, params, grads, states in work:
+            rows = self._row_work()
+            if (
+                len(work) + len(rows) > 1
+            ):  # a kernel call checks its own group before it writes; several need one look ahead
+                for _, _, params, grads, states in work + [r[:5] for r in rows]:
                     _C._optim_check(self._name, params, grads, [list(s.values()) for s in states])
             self._write_rates()
             if _capture._active:
                 _capture.note_optimizer(self)
             for group, rate, params, grads, states in work:
                 self._update(group, rate, params, grads, states)
+            for group, rate, params, grads, states, put_back in rows:
+                self._update(group, rate, params, grads, states)
+                put_back()
         return loss
+
+    def _row_work(self) -> list:
+        """Updates of the rows that lookups left gradients for: on copies of them and of their state."""
+        work = []
+        for group, rate in zip(self.param_groups, self._rates):
+            for p in group["params"]:
+                found = row_gradient(p)
+                if found is None:
+                    continue
+                if p.grad is not None:
+                    raise ValueError(f"{self._name}: a parameter has a gradient, and one of rows as well")
+                self._check(group)
+                state = self._state_of(p, group)
+                rows, part = found.rows, p.detach()[found.rows]
+                state_part = {k: s[rows] if s.ndim else s for k, s in state.items()}
+
+                def put_back(p=p, rows=rows, part=part, state=state, state_part=state_part):
+                    p.detach()[rows] = part
+                    for name, value in state_part.items():
+                        if value.ndim:
+                            state.setdefault(name, zeros_for(p))[rows] = value
+
+                work.append((group, rate, [part], [found.values], [state_part], put_back))
+        return work
 
     def _write_rates(self) -> None:
         """Hand the groups' learning rates to the kernels, as every replay of a captured step does."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _C, _capture
 from .._arrays import to_numpy
+from .._rows import gradients
 from ..autograd import no_grad
 from ..nn import Module
 from .evaluation import batch_size, count_items
@@ -152,23 +153,23 @@ class Stepping:
 
     def _clip(self, clip_norm, clip_value):
         """Clip the gradients; FloatingPointError if they are not finite."""
-        parameters = self._with_gradients()
-        gradients = [p.grad for p in parameters]
-        if not gradients:
+        parameters = self._optimised()
+        grads = gradients(parameters)
+        if not grads:
             return
         # The norm is finite unless an element is not, or it overflows: only then is a closer look needed.
-        norm = _C._grad_norm(gradients, 2.0)
-        _C._require_finite_gradients(gradients, norm)
+        norm = _C._grad_norm(grads, 2.0)
+        _C._require_finite_gradients(grads, norm)
         if clip_value is not None:
             from ..nn.utils import clip_grad_value_
 
             clip_grad_value_(parameters, clip_value)
-            norm = _C._grad_norm(gradients, 2.0) if clip_norm is not None else norm
+            norm = _C._grad_norm(grads, 2.0) if clip_norm is not None else norm
         if clip_norm is not None:
-            _C._clip_by_norm(gradients, norm, clip_norm)
+            _C._clip_by_norm(grads, norm, clip_norm)
 
-    def _with_gradients(self):
-        return [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+    def _optimised(self):
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _name_of(self, parameter):
         return next((name for name, p in self.model.named_parameters() if p is parameter), "(outside the model)")
@@ -188,7 +189,7 @@ class Stepping:
 
     def _not_finite(self, problem):
         if problem.startswith("gradient "):
-            bad = (p for p in self._with_gradients() if not np.isfinite(to_numpy(p.grad)).all())
+            bad = (p for p in self._optimised() for g in gradients([p]) if not np.isfinite(to_numpy(g)).all())
             problem = f"the gradient of the parameter {self._name_of(next(bad, None))} is not finite"
         where = f"epoch {self.epoch + 1}, batch {self.batch + 1}, step {self.step + 1}"
         self._restore_buffers()
