@@ -12,9 +12,10 @@ from .images import CIFAR10, CatNonCat, HappyHouse, Signs
 from .mnist import MNIST, FashionMNIST
 from .text import SST2, Dinosaurs, Names, RtPolarity, TinyShakespeare, WikiText2
 from .toy import circles, moons, planar, xor
+from .words import Text8, analogies, word_pairs
 
 __all__ = [
     "CIFAR10", "CatNonCat", "Digits", "Dinosaurs", "FashionMNIST", "HappyHouse", "ImageFolder", "MNIST", "Names",
-    "RtPolarity", "SST2", "Signs", "TinyShakespeare", "WikiText2", "cache_dir", "circles", "moons", "planar",
-    "read_idx", "xor",
+    "RtPolarity", "SST2", "Signs", "Text8", "TinyShakespeare", "WikiText2", "analogies", "cache_dir", "circles",
+    "moons", "planar", "read_idx", "word_pairs", "xor",
 ]  # fmt: skip

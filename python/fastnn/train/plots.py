@@ -10,7 +10,7 @@ from .._arrays import require, to_numpy
 from ..io import atomic_write
 
 __all__ = ["plot_history", "plot_curves", "plot_decision_boundary", "plot_confusion_matrix", "plot_images",
-           "new_figure", "save_figure", "PALETTE"]  # fmt: skip
+           "plot_points", "new_figure", "save_figure", "PALETTE"]  # fmt: skip
 
 # Distinct for colour-blind readers and in grey print (Okabe and Ito).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -222,4 +222,27 @@ def plot_images(images, path, labels=None, columns: int = 8, title: str | None =
                 ax.set_title(str(labels[i]), fontsize=9, color="#222222")
     if title:
         figure.suptitle(title, fontsize=12, color="#222222")
+    save_figure(figure, path)
+
+
+def plot_points(points, labels, path, title: str | None = None) -> None:
+    """Named points on a plane.
+
+    Parameters
+    ----------
+    points : array_like [N, 2]
+    labels : sequence of str
+        One a point.
+    path : str or Path
+    title : str, optional
+    """
+    points = np.asarray(to_numpy(points), np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):
+        raise ValueError(f"plot_points: expected [N, 2] and N labels, got shape {points.shape} and {len(labels)}")
+    figure, axes = new_figure(8, 8)
+    ax = axes[0, 0]
+    ax.scatter(points[:, 0], points[:, 1], s=12, color=PALETTE[0])
+    for (x, y), label in zip(points, labels):
+        ax.annotate(label, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=8, parse_math=False)
+    ax.set(xticks=[], yticks=[], title=title or "")
     save_figure(figure, path)
