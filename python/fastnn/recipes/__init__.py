@@ -86,5 +86,14 @@ RECIPES = {
         Recipe("lr-range", "a learning rate from one short run", "Fashion-MNIST (IDX files)",
                "82 % in one epoch", "15 s"),
         Recipe("optimizers", "GD, mini-batch, momentum, RMSprop, Adam", "generated, 300 points", "Adam first", "5 s"),
+        Recipe("word2vec-text8", "vectors of words from their neighbours", "text8, 1.2 million words",
+               "9 % of analogies, WS-353 0.45", "1 min"),
+        Recipe("glove-text8", "vectors of words from counts", "text8, 1.2 million words",
+               "4 % of analogies, WS-353 0.35", "1 min"),
+        Recipe("analogies", "man is to king as woman is to ...", "text8, or your own vectors", "by section", "1 min"),
+        Recipe("debias", "take he and she out of words", "text8, or your own vectors",
+               "neutral words stay so", "1 min"),
+        Recipe("sentiment-average", "is a film review positive, from the mean of its words", "rt-polarity",
+               "75 % test accuracy", "10 s"),
     ]
 }  # fmt: skip
