@@ -60,6 +60,36 @@ def test_word_lm(little):
     assert result["test_perplexity"] < 40  # of some forty words
 
 
+def test_sentiment_lstm(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    good, bad, others = "great warm funny".split(), "dull cold lame".split(), "the a film story it is and of".split()
+    rows = []
+    for i in range(900):
+        words = [*rng.choice(others, rng.integers(3, 9)), rng.choice(good if i % 2 else bad)]
+        rows.append(f"{i % 2}\t{' '.join(rng.permutation(words))}\n")
+    (tmp_path / "rt_polarity.tsv").write_text("label\tsentence\n" + "".join(rows))
+    options = ["--data-dir", str(tmp_path), "--epochs", "6", "--lr", "0.01"]
+    result = train("sentiment-lstm", tmp_path / "out", *options, NETWORKS=2, WIDTH=16, UNITS=8)
+    assert result["test_accuracy"] > 0.9 and "SST-2 is not there" in capsys.readouterr().out
+    if FULL:
+        assert train("sentiment-lstm", tmp_path / "full")["test_accuracy"] >= 0.76
+
+
+def test_nothing_of_the_test_is_in_the_text_for_vectors(tmp_path):
+    from fastnn.recipes.sentiment_lstm import more_text
+
+    phrases = [
+        "a very warm and funny film",
+        "warm and funny fil m",
+        "the story is dull and long",
+        "ca n't be more dull",
+    ]
+    (tmp_path / "sst2_train.tsv").write_text("".join(f"1\t{p}\n" for p in phrases))
+    held_out = ["it's a very warm and funny film !".split(), "it can't be more dull .".split()]
+    text = more_text(tmp_path, [["x"]], held_out)
+    assert text == [["x"], ["x"], "the story is dull and long".split()]
+
+
 @needs_text
 def test_names(tmp_path):
     options = [] if FULL else ["--epochs", "1", "--lr", "0.02"]
