@@ -46,14 +46,10 @@ inline void add_rows(T* sums, const T* x, int64_t x_stride, const T* B, int64_t 
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) xs[r] = splat<Vec<T>>(x[r * x_stride]);
   int64_t j = 0;
-  const T* const next = B + R * b_row;
   for (; j + kLanes<T> <= n; j += kLanes<T>) {
     Vec<T> v = load(sums + j);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      __builtin_prefetch(next + r * b_row + j, 0, 2);  // the R rows that follow
-      v = fma(xs[r], load(B + r * b_row + j), v);
-    }
+    for (int r = 0; r < R; ++r) v = fma(xs[r], load(B + r * b_row + j), v);
     store(sums + j, v);
   }
   if (j == n) return;
@@ -64,9 +60,10 @@ inline void add_rows(T* sums, const T* x, int64_t x_stride, const T* B, int64_t 
 }
 
 /// Columns [j0, j1) where the rows of B are contiguous: eight rows of B pass over sums kept in the first-level cache.
+/// The processor fetches these long runs ahead by itself; doing so here as well cost a sixth.
 template <class T>
 void vector_by_rows(const VectorArgs<T>& v, int64_t j0, int64_t j1) {
-  constexpr int64_t block = 12288 / sizeof(T);
+  constexpr int64_t block = 16384 / sizeof(T);
   alignas(64) T sums[block];
   const int64_t chunk = v.chunk();
   for (; j0 < j1; j0 += block) {
