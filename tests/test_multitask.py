@@ -10,7 +10,7 @@ import fastnn.nn.functional as F
 from fastnn import nn, optim
 from fastnn.data import DataLoader, TensorDataset
 from fastnn.metrics import OfTask
-from fastnn.train import Trainer
+from fastnn.train import LambdaCallback, Trainer
 
 RNG = np.random.RandomState(0)
 
@@ -96,6 +96,23 @@ def test_the_trainer_takes_many_tasks_and_captures_them():
     assert history["val_kind_accuracy"][-1] > 0.85 and "val_sign_accuracy" in history
     captured, same = run(True)
     assert captured["loss"] == history["loss"] and all((weights[k] == same[k]).all() for k in weights)
+
+
+def test_a_scale_that_changes_is_seen_by_captured_steps():
+    results = []
+    for capture in (True, False):
+        fastnn.manual_seed(0)
+        model = nn.MultiTask(nn.Linear(4, 4), {"domain": nn.Sequential(nn.GradientReversal(0), nn.Linear(4, 1))})
+
+        def rise(trainer, layer=model.heads["domain"][0]):
+            layer.scale = 0.3 * trainer.epoch
+
+        trainer = Trainer(model, nn.MultiTaskLoss({"domain": "binary"}), optim.SGD(model.parameters(), lr=0.1),
+                          progress=False, capture=capture, callbacks=[LambdaCallback(on_epoch_begin=rise)])  # fmt: skip
+        x, y = np.random.RandomState(0).randn(32, 4).astype(np.float32), np.arange(32, dtype=np.float32)[:, None] % 2
+        trainer.fit(DataLoader(TensorDataset(x, y), 8), epochs=4)
+        results.append(model.trunk.weight.detach().numpy().copy())
+    assert (results[0] == results[1]).all()
 
 
 @pytest.mark.parametrize("call, error", [

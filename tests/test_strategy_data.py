@@ -111,6 +111,8 @@ def test_noise_mixer_is_seeded_and_counts_repetition():
     assert not np.array_equal(mixer(clip, 3), mixer(clip, 4))
     for i in range(200):
         mixer(clip, i)
+    pause = np.r_[np.zeros(200), 1.0]
+    assert any(np.array_equal(D.NoiseMixer([pause])(clip, i), clip) for i in range(5))  # a stretch of silence
     d = mixer.diversity()
     assert d["clean"] == 203 * 100 and d["noise"] <= 550 and d["repeats"] > 30 and "by heart" in mixer.report()
 
@@ -197,6 +199,7 @@ def test_false_alarms_are_as_rare_as_promised():
     lambda: D.NoiseMixer([]),
     lambda: D.NoiseMixer([[1.0]], snr_db=(3, 1)),
     lambda: D.NoiseMixer([np.ones((4, 2))]),
+    lambda: D.NoiseMixer([np.zeros(4)]),
     lambda: D.random_crops(np.zeros((2, 4, 4, 3)), 1, 5),
     lambda: D.random_crops([], 1, 5),
     lambda: D.random_crops(np.zeros((2, 4, 4, 3)), -1, 2),

@@ -84,6 +84,7 @@ def test_a_damaged_file_is_a_clear_error(tmp_path, text, error):
     (lambda: collect_errors([0, 1], [1, 1], classes=["one"]), ValueError),
     (lambda: collect_errors(np.array([3.0, -1.0]), [0, 1]), ValueError),
     (lambda: collect_errors([0, 1], [1]), ValueError),
+    (lambda: collect_errors([], []), ValueError),
     (lambda: ErrorTable(5, 0), ValueError),
     (lambda: ErrorTable(5, 1, [ErrorRow(0, "a", "b", 1), ErrorRow(1, "a", "b", 1)]), ValueError),
     (lambda: ErrorTable(5, 1).share("a"), ValueError),

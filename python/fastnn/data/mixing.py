@@ -78,8 +78,8 @@ class NoiseMixer:
         self.noises = [_signal(n, f"NoiseMixer: noise {i}") for i, n in enumerate(noises)]
         if not self.noises:
             raise ValueError("NoiseMixer: expected at least one recording of noise")
-        if any(n.ndim != 1 for n in self.noises):
-            raise ValueError("NoiseMixer: expected recordings of one channel")
+        if any(n.ndim != 1 or not n.any() for n in self.noises):
+            raise ValueError("NoiseMixer: expected recordings of one channel that are not silent throughout")
         low, high = (snr_db, snr_db) if np.ndim(snr_db) == 0 else snr_db
         if not -np.inf < low <= high < np.inf:
             raise ValueError(f"NoiseMixer: snr_db must be a number or (low, high), got {snr_db}")
@@ -93,7 +93,8 @@ class NoiseMixer:
         noise, length = self.noises[which], len(to_numpy(clean))
         start = int(rng.integers(max(len(noise) - length, 0) + 1 if len(noise) >= length else len(noise)))
         positions = (start + np.arange(length)) % len(noise)
-        mixed = mix_at_snr(clean, noise[positions], rng.uniform(*self.snr_db))
+        snr = rng.uniform(*self.snr_db) if noise[positions].any() else np.inf  # silence adds nothing
+        mixed = mix_at_snr(clean, noise[positions] if np.isfinite(snr) else np.ones(length), snr)
         np.add.at(self._heard[which], positions, 1)
         return mixed
 

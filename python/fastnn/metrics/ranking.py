@@ -58,7 +58,7 @@ def _counts(scores, target, what, need_negative=True):
         raise ValueError(f"{what}: not defined when all {t.size} targets are {'1' if t.any() else '0'}")
     order = np.argsort(-s, kind="stable")
     s, t = s[order], t[order]
-    last = np.append(np.flatnonzero(np.diff(s)), len(s) - 1)  # the last of equal scores
+    last = np.append(np.flatnonzero(s[1:] != s[:-1]), len(s) - 1)  # the last of equal scores
     tp = np.cumsum(t)[last]
     return tp.astype(np.float64), (last + 1 - tp).astype(np.float64), s[last]
 

@@ -88,7 +88,7 @@ def select(models: dict, optimize: str, subject_to: dict | None = None, mode: st
             raise ValueError(f"select: cannot read the constraint {metric}: {text!r}; write '<=100'") from None
     for name, metrics in models.items():
         for metric in (optimize, *rules):
-            if metric not in metrics or math.isnan(float(metrics[metric])):
+            if metrics.get(metric) is None or math.isnan(float(metrics[metric])):
                 raise ValueError(f"select: model {name!r} has no value for {metric!r}")
     broken = {name: [text for metric, (sign, bound, text) in rules.items() if not _HOLDS[sign](m[metric], bound)]
               for name, m in models.items()}  # fmt: skip

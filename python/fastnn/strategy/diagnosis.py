@@ -128,37 +128,43 @@ class Diagnosis:
 
     def plot(self, path, title: str | None = None) -> None:
         """The chain as bars, the step of each over the one before in the colour of its cause."""
-        from ..train.plots import PALETTE, new_figure, save_figure
+        from ..train.plots import new_figure, save_figure
+
+        figure, axes = new_figure(1.5 * len(self.errors) + 2.2, 3.8)
+        self.draw(axes[0, 0], title)
+        save_figure(figure, path)
+
+    def draw(self, ax, title: str | None = None, top: float | None = None) -> None:
+        """The same on a panel of a larger figure; `top` is the largest error of the scale."""
+        from ..train.plots import PALETTE
 
         colors = {BIAS: PALETTE[0], VARIANCE: PALETTE[1], EITHER: PALETTE[1], MISMATCH: PALETTE[2], DEV: PALETTE[3],
                   TARGET: PALETTE[4]}  # fmt: skip
-        figure, axes = new_figure(1.5 * len(self.errors) + 2.2, 3.8)
-        ax = axes[0, 0]
         keys, values = list(self.errors), [100 * e for e in self.errors.values()]
-        top = max(values) or 1.0
+        top = 100 * top if top else max(values) or 1.0
         ax.bar(range(len(keys)), values, width=0.62, color="#dfe3e8")
         ends = {gap.end: gap for gap in self.gaps}
         for i, key in enumerate(keys):
             gap = ends.get(key)
+            falls = gap is not None and gap.size < 0  # then the number stands under the hatched step
             if gap is not None:
                 low, size = 100 * min(self.errors[gap.start], self.errors[key]), 100 * abs(gap.size)
-                falls = gap.size < 0
                 ax.bar(i, size, bottom=low, width=0.62, color="none" if falls else colors[gap.name],
                        edgecolor=colors[gap.name], hatch="///" if falls else None, linewidth=0)  # fmt: skip
                 bold = "bold" if gap.name == self.largest else "normal"
                 text = f"{gap.name}\n{100 * gap.size:+.2f}" if not self._unknown(gap) else f"{gap.name}\nnot known"
-                ax.text(i, max(values[i], low + size) + 0.10 * top, text.replace("overfitting to", "overfitting\nto"),
-                        ha="center", va="bottom", fontsize=8, color=colors[gap.name], fontweight=bold)  # fmt: skip
+                text = text.replace("overfitting to", "overfitting\nto").replace("avoidable ", "avoidable\n")
+                ax.text(i, max(values[i], low + size) + 0.10 * top, text, ha="center", va="bottom", fontsize=8,
+                        color=colors[gap.name], fontweight=bold)  # fmt: skip
                 before = keys.index(gap.start)
                 ax.plot([before - 0.31, i + 0.31], [values[before]] * 2, color="#888888", linewidth=0.8, linestyle=":")
-            falls = gap is not None and gap.size < 0  # then the number stands under the hatched step
+            falls = falls and values[i] > 0.08 * top
             place, side = (values[i] - 0.015 * top, "top") if falls else (values[i] + 0.015 * top, "bottom")
-            ax.text(i, place, f"{values[i]:.2f} %", ha="center", va=side, fontsize=9)
-        ax.set_xticks(range(len(keys)), [_label(key, self._bayes_known) for key in keys])
+            ax.text(i, place, f"{values[i]:.2f} %", ha="center", va=side, fontsize=8)
+        ax.set_xticks(range(len(keys)), [_label(key, self._bayes_known).replace(" ", "\n") for key in keys])
         ax.set_ylabel("error, %", fontsize=9, color="#444444")
-        ax.set_ylim(0, 1.42 * top)
+        ax.set_ylim(0, 1.5 * top)
         ax.set_title(title or f"work on: {self.largest or 'not to be told from these numbers'}", fontsize=11)
-        save_figure(figure, path)
 
 
 def _label(key, bayes_known):
@@ -286,7 +292,8 @@ def _notes(errors, gaps, largest, by_human, bayes):
     if len(verdicts) > 1:
         each = ", ".join(f"{name}: {cause or 'not known'}" for name, (_, cause) in by_human.items())
         notes.append(f"the verdict depends on what counts as human level ({each}); the lowest is nearest to Bayes")
-    if sizes.get(MISMATCH, 0) < -_TIE:
+    fall = next((gap for gap in gaps if gap.name == MISMATCH and gap.size < -_TIE and not gap.is_noise), None)
+    if fall and sizes.get(DEV, 0) < -fall.size / 2:  # else the dev error is low because the dev set was tuned on
         notes.append("the dev set is easier than the training data: compare the two with `ErrorMatrix`")
     if EITHER in sizes and sizes[EITHER] > _TIE:
         notes.append("two things change between training and dev at once: the examples and the distribution")

@@ -285,8 +285,8 @@ class ErrorTable:
         rows = sorted(rows, key=lambda r: -r.confidence)[:most]
         labels = [f"{r.predicted} {r.confidence:.0%}\n(is {r.true})" for r in rows]
         if any(r.tags for r in rows):  # one line: pictures shrink with every line above them
-            lines = (", ".join(r.tags) for r in rows)
-            labels = [f"{label}\n{t if len(t) < 20 else t[:18] + '...'}" for label, t in zip(labels, lines)]
+            more = (f" +{len(r.tags) - 1}" if len(r.tags) > 1 else "" for r in rows)
+            labels = [f"{label}\n{(r.tags or [''])[0][:16]}{m}" for label, r, m in zip(labels, rows, more)]
         plot_images(images[[r.index for r in rows]], path, labels, columns,
                     title or f"{len(rows)} errors the model was surest of")  # fmt: skip
 
@@ -295,6 +295,8 @@ def _wrong(scores, target, what):
     """(scores [N, C] or None, predicted, true ids, indices of errors, confidences)."""
     s = to_numpy(scores)
     predicted, true = class_ids(s, target, what=what)
+    if not len(true):
+        raise ValueError(f"{what}: expected at least one example")
     wrong = np.flatnonzero(predicted != true)
     if s.dtype.kind != "f":
         confidence = np.ones(len(true))

@@ -33,8 +33,9 @@ class ErrorMatrix:
             raise ValueError("ErrorMatrix: expected a dict of distribution to errors")
         self.columns = {}
         for name, errors in columns.items():
-            unknown = set(errors) - set(_ROWS)
-            if unknown or not errors:
+            if not isinstance(errors, dict):
+                raise TypeError(f"ErrorMatrix: {name!r}: expected a dict of errors, got {type(errors).__name__}")
+            if set(errors) - set(_ROWS) or not errors:
                 raise ValueError(f"ErrorMatrix: {name!r} may have {', '.join(_ROWS)}, got {sorted(map(str, errors))}")
             for row, value in errors.items():
                 if not 0 <= float(value) <= 1:
