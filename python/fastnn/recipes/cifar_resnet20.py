@@ -2,7 +2,8 @@
 
 The recipe of He et al. (2015), shortened: SGD with momentum, images mirrored and cut at a random place out of a border
 of four pixels. On the 10,000 images of the subset here; the learning rate rises for a tenth of the run, then falls as
-a cosine. ``bench/twin_cifar_resnet20.py`` trains the same network on the same batches with PyTorch.
+a cosine. ``bench/twin_cifar_resnet20.py`` trains the same network on the same batches with PyTorch: 74.6 % of the test
+images (seed 0), here 75.5 and 75.2 % (seeds 0 and 1).
 
     fastnn train cifar-resnet20 --data-dir DATA
     fastnn predict cifar-resnet20 my_dog.png
