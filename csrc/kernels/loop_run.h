@@ -3,6 +3,7 @@
 
 #include "kernels/loop.h"
 #include "kernels/parallel.h"
+#include "kernels/stream.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -226,7 +227,7 @@ void loop_block(const Loop<N>& l, char* const (&base)[N], const Elem (&want)[N],
         if (to == raw) convert(stage[k], want[k], raw, l.type[k], run);
       }
     }
-    body(p, run);
+    body(p, run, false);
     for (int k = 0; k < Outs; ++k) {
       if (direct[k]) continue;
       char* from = stage[k];
@@ -241,7 +242,21 @@ void loop_block(const Loop<N>& l, char* const (&base)[N], const Elem (&want)[N],
   }
 }
 
-/// body(pointers, n) over the whole loop, in parallel blocks: pointers[k] is n contiguous elements of want[k].
+/// Whether the results of a loop whose operands all lie in place go past the cache: they are too large for it, and
+/// their vectors lie on the borders that streaming needs. What is overwritten in place has been fetched anyway.
+template <int N>
+bool loop_streams(const Loop<N>& l, char* const (&base)[N], int outs) {
+  int64_t bytes = 0;
+  bool aligned = outs == 1;
+  for (int k = 0; k < N; ++k) {
+    if (base[k] != nullptr && l.n > 1) bytes += l.n * elem_size(l.type[k]);
+    aligned = aligned && (k < outs ? reinterpret_cast<uintptr_t>(base[k]) % kStreamAlign == 0 : base[k] != base[0]);
+  }
+  return aligned && past_cache(bytes);
+}
+
+/// body(pointers, n, streams) over the whole loop, in parallel blocks: pointers[k] is n contiguous elements of want[k].
+/// `streams`: the whole vectors of operand 0 may be streamed.
 template <int Outs, int N, class Body>
 void run_loop(const Loop<N>& l, char* const (&base)[N], const Elem (&want)[N], const Body& body) {
   if (l.n <= 0) return;
@@ -250,10 +265,12 @@ void run_loop(const Loop<N>& l, char* const (&base)[N], const Elem (&want)[N], c
     flat =
         flat && (base[k] == nullptr || (l.type[k] == want[k] && (l.n == 1 || l.stride[k][0] == elem_size(l.type[k]))));
   if (flat) {  // everything in place: no cursor, no staging
+    const bool streams = loop_streams(l, base, Outs);
     parallel_range(l.n, kLoopGrain, [&](int64_t begin, int64_t end) {
       char* p[N];
       for (int k = 0; k < N; ++k) p[k] = base[k] == nullptr ? nullptr : base[k] + begin * elem_size(l.type[k]);
-      body(p, end - begin);
+      body(p, end - begin, streams);
+      if (streams) stream_fence();
     });
     return;
   }

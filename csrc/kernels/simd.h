@@ -1,6 +1,6 @@
 // A small vector layer for kernels: Vec<float> and Vec<double> (with Vec<int32_t> and Vec<int64_t> of the same width)
 // are GCC vector types, so + - * / < == ?: work on them as on scalars. Included inside per-ISA sources only; everything
-// has internal linkage. This file and simd_math.h are the only ones with intrinsics.
+// has internal linkage. This file, simd_single.h and simd_math.h are the only ones with intrinsics.
 //
 //   width: 64 bytes (AVX-512), 32 (AVX2), 16 (x86-64-v2, NEON)
 //
@@ -359,6 +359,22 @@ FASTNN_INLINE float hsum(f32v v) {
 FASTNN_INLINE double hsum(f64v v) {
   return fold_lanes(v, [](double a, double b) { return a + b; });
 }
+#if defined(__AVX512F__)
+/// The tree of fold_lanes in registers, every lane the whole result in the end.
+template <class F>
+FASTNN_INLINE float fold_floats(f32v v, F f) {
+  v = f(v, (f32v)_mm512_shuffle_f32x4((__m512)v, (__m512)v, 0x4e));
+  v = f(v, (f32v)_mm512_shuffle_f32x4((__m512)v, (__m512)v, 0xb1));
+  v = f(v, (f32v)_mm512_permute_ps((__m512)v, 0x4e));
+  return f(v, (f32v)_mm512_permute_ps((__m512)v, 0xb1))[0];
+}
+FASTNN_INLINE float hmax(f32v v) {
+  return fold_floats(v, [](f32v a, f32v b) FASTNN_LAMBDA_INLINE { return max(a, b); });
+}
+FASTNN_INLINE float hmin(f32v v) {
+  return fold_floats(v, [](f32v a, f32v b) FASTNN_LAMBDA_INLINE { return min(a, b); });
+}
+#endif
 /// NaN if any lane is NaN.
 template <class V>
 FASTNN_INLINE ElemOf<V> hmax(V v) {

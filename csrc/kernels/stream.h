@@ -30,6 +30,23 @@ FASTNN_INLINE void stream(T* p, Vec<T> v) {
 #endif
 }
 
+/// One vector of a result: past the cache where `streams` (then p is a multiple of kStreamAlign).
+template <class T>
+FASTNN_INLINE void put_vector(T* p, Vec<T> v, bool streams) {
+  if (streams)
+    stream(p, v);
+  else
+    store(p, v);
+}
+
+/// How far ahead of its row a kernel that passes over rows several times fetches what comes next, where the next row is
+/// `n` elements on: a row of a few KB ends before the processor's own prefetching has come up to speed, and each would
+/// begin by waiting for memory. Long rows need no help: 0, the place itself.
+template <class T>
+FASTNN_INLINE int64_t row_ahead(int64_t n) {
+  return n * static_cast<int64_t>(sizeof(T)) <= 32768 ? n : 0;
+}
+
 /// Elements before the first aligned one, at most n; n where no element is aligned.
 template <class T>
 FASTNN_INLINE int64_t stream_head(const T* p, int64_t n) {

@@ -6,27 +6,28 @@ namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-typedef void (*BinaryRun)(char* y, const char* a, const char* b, int64_t n);
-typedef void (*GradientRun)(char* d, const char* dy, const char* a, const char* b, const char* y, int64_t n);
+typedef void (*BinaryRun)(char* y, const char* a, const char* b, int64_t n, bool streams);
+typedef void (*GradientRun)(char* d, const char* dy, const char* a, const char* b, const char* y, int64_t n,
+                            bool streams);
 
 enum Uses { None, UseOther, UseB, UseAB, UseABY };
 
 template <class F, class T>
-void binary_run(char* y_, const char* a_, const char* b_, int64_t n) {
+void binary_run(char* y_, const char* a_, const char* b_, int64_t n, bool streams) {
   T* y = reinterpret_cast<T*>(y_);
   const T *a = reinterpret_cast<const T*>(a_), *b = reinterpret_cast<const T*>(b_);
   int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, F::value(load(a + i), load(b + i)));
+  for (; i + kLanes<T> <= n; i += kLanes<T>) put_vector(y + i, F::value(load(a + i), load(b + i)), streams);
   if (i < n) store_n(y + i, F::value(load_n(a + i, n - i), load_n(b + i, n - i)), n - i);
 }
 template <class F, class T>
-void binary_int_run(char* y_, const char* a_, const char* b_, int64_t n) {
+void binary_int_run(char* y_, const char* a_, const char* b_, int64_t n, bool) {
   T* y = reinterpret_cast<T*>(y_);
   const T *a = reinterpret_cast<const T*>(a_), *b = reinterpret_cast<const T*>(b_);
   for (int64_t i = 0; i < n; ++i) y[i] = F::value(a[i], b[i]);
 }
 template <class F, class T, int Wrt>
-void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, const char* y_, int64_t n) {
+void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, const char* y_, int64_t n, bool streams) {
   T* d = reinterpret_cast<T*>(d_);
   const T* dy = reinterpret_cast<const T*>(dy_);
   const T* a = F::uses != None ? reinterpret_cast<const T*>(a_) : dy;  // an operand not used is not read
@@ -39,7 +40,8 @@ void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, con
       return F::db(g, va, vb, vy);
   };
   int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(d + i, f(load(dy + i), load(a + i), load(b + i), load(y + i)));
+  for (; i + kLanes<T> <= n; i += kLanes<T>)
+    put_vector(d + i, f(load(dy + i), load(a + i), load(b + i), load(y + i)), streams);
   if (i < n) {
     const int64_t m = n - i;
     store_n(d + i, f(load_n(dy + i, m), load_n(a + i, m), load_n(b + i, m), load_n(y + i, m)), m);
@@ -140,7 +142,7 @@ void check_divisors(const Loop<3>& loop, char* b, Elem type, BinaryOp op) {
   l.type[0] = loop.type[2];
   for (int d = 0; d < kLoopRank; ++d) l.shape[d] = loop.shape[d], l.stride[0][d] = loop.stride[2][d];
   char* const base[1] = {b};
-  run_loop<0>(l, base, {type}, [&](char* const* p, int64_t n) {
+  run_loop<0>(l, base, {type}, [&](char* const* p, int64_t n, bool) {
     if (type == Elem::i64   ? any_zero<int64_t>(p[0], n)
         : type == Elem::i32 ? any_zero<int32_t>(p[0], n)
                             : any_zero<uint8_t>(p[0], n))
@@ -161,7 +163,8 @@ void binary_forward(void* y, const void* a, const void* b, Loop<3> loop, BinaryO
       (op == BinaryOp::floor_divide || op == BinaryOp::trunc_divide || op == BinaryOp::remainder ||
        op == BinaryOp::fmod))
     check_divisors(loop, base[2], type, op);
-  run_loop<1>(loop, base, {type, type, type}, [&](char* const* p, int64_t n) { f(p[0], p[1], p[2], n); });
+  run_loop<1>(loop, base, {type, type, type},
+              [&](char* const* p, int64_t n, bool streams) { f(p[0], p[1], p[2], n, streams); });
 }
 
 void binary_backward(void* d, const void* dy, const void* a, const void* b, const void* y, Loop<5> loop, BinaryOp op,
@@ -175,7 +178,7 @@ void binary_backward(void* d, const void* dy, const void* a, const void* b, cons
     put_operand(base, loop, 3, cell, type, v);
   }
   run_loop<1>(loop, base, {type, type, type, type, type},
-              [&](char* const* p, int64_t n) { f(p[0], p[1], p[2], p[3], p[4], n); });
+              [&](char* const* p, int64_t n, bool streams) { f(p[0], p[1], p[2], p[3], p[4], n, streams); });
 }
 
 }  // namespace FASTNN_ISA

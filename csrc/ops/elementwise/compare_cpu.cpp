@@ -93,13 +93,13 @@ void compare(void* y, const void* a, const void* b, Loop<3> loop, CompareOp op, 
   alignas(8) char cell[8];
   put_operand(base, loop, 1, cell, type, v);
   put_operand(base, loop, 2, cell, type, v);
-  run_loop<1>(loop, base, {Elem::b8, type, type}, [&](char* const* p, int64_t n) { f(p[0], p[1], p[2], n); });
+  run_loop<1>(loop, base, {Elem::b8, type, type}, [&](char* const* p, int64_t n, bool) { f(p[0], p[1], p[2], n); });
 }
 
 void predicate(void* y, const void* x, Loop<2> loop, PredicateOp op, Elem type) {
   const PredicateRun f = type == Elem::f32 ? pick<float>(op) : pick<double>(op);
   char* const base[2] = {static_cast<char*>(y), mutable_bytes(x)};
-  run_loop<1>(loop, base, {Elem::b8, type}, [&](char* const* p, int64_t n) { f(p[0], p[1], n); });
+  run_loop<1>(loop, base, {Elem::b8, type}, [&](char* const* p, int64_t n, bool) { f(p[0], p[1], n); });
 }
 
 }  // namespace FASTNN_ISA

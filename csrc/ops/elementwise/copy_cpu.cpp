@@ -62,8 +62,10 @@ void copy(void* y, const void* x, Loop<2> loop) {
   const Elem from = loop.type[1], to = loop.type[0];
   // Converting in the body spares a pass through a staging buffer when both sides are contiguous.
   const int64_t size = elem_size(from);
-  run_loop<1>(loop, base, {to, from}, [&](char* const* p, int64_t n) {
-    if (from == to)
+  run_loop<1>(loop, base, {to, from}, [&](char* const* p, int64_t n, bool streams) {
+    if (from == to && streams && size >= 4)
+      stream_copy(reinterpret_cast<float*>(p[0]), reinterpret_cast<const float*>(p[1]), n * size / 4);
+    else if (from == to)
       __builtin_memmove(p[0], p[1], static_cast<size_t>(n * size));
     else
       convert(p[0], to, p[1], from, n);
@@ -76,7 +78,7 @@ void fill(void* y, Loop<1> loop, Number v) {
   alignas(8) char cell[8];
   put_number(cell, type, v);
   char* const base[1] = {static_cast<char*>(y)};
-  run_loop<1>(loop, base, {type}, [&](char* const* p, int64_t n) { strided_copy(p[0], size, cell, 0, n, size); });
+  run_loop<1>(loop, base, {type}, [&](char* const* p, int64_t n, bool) { strided_copy(p[0], size, cell, 0, n, size); });
 }
 
 }  // namespace FASTNN_ISA

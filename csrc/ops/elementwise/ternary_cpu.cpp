@@ -6,20 +6,23 @@ namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-typedef void (*ForwardRun)(char* y, const char* a, const char* b, const char* c, int64_t n, double p);
-typedef void (*GradientRun)(char* d, const char* dy, const char* a, const char* b, const char* c, int64_t n, double p);
+typedef void (*ForwardRun)(char* y, const char* a, const char* b, const char* c, int64_t n, bool streams, double p);
+typedef void (*GradientRun)(char* d, const char* dy, const char* a, const char* b, const char* c, int64_t n,
+                            bool streams, double p);
 
 template <class F, class T>
-void forward_run(char* y_, const char* a_, const char* b_, const char* c_, int64_t n, double p_) {
+void forward_run(char* y_, const char* a_, const char* b_, const char* c_, int64_t n, bool streams, double p_) {
   T* y = reinterpret_cast<T*>(y_);
   const T *a = reinterpret_cast<const T*>(a_), *b = reinterpret_cast<const T*>(b_), *c = reinterpret_cast<const T*>(c_);
   const Vec<T> p = splat<Vec<T>>(p_);
   int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, F::value(load(a + i), load(b + i), load(c + i), p));
+  for (; i + kLanes<T> <= n; i += kLanes<T>)
+    put_vector(y + i, F::value(load(a + i), load(b + i), load(c + i), p), streams);
   if (i < n) store_n(y + i, F::value(load_n(a + i, n - i), load_n(b + i, n - i), load_n(c + i, n - i), p), n - i);
 }
 template <class F, class T, int Wrt>
-void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, const char* c_, int64_t n, double p_) {
+void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, const char* c_, int64_t n, bool streams,
+                  double p_) {
   T* d = reinterpret_cast<T*>(d_);
   const T *dy = reinterpret_cast<const T*>(dy_), *a = reinterpret_cast<const T*>(a_);
   const T *b = reinterpret_cast<const T*>(b_), *c = reinterpret_cast<const T*>(c_);
@@ -33,7 +36,8 @@ void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, con
       return F::dc(g, va, vb, vc, p);
   };
   int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(d + i, f(load(dy + i), load(a + i), load(b + i), load(c + i)));
+  for (; i + kLanes<T> <= n; i += kLanes<T>)
+    put_vector(d + i, f(load(dy + i), load(a + i), load(b + i), load(c + i)), streams);
   if (i < n) {
     const int64_t m = n - i;
     store_n(d + i, f(load_n(dy + i, m), load_n(a + i, m), load_n(b + i, m), load_n(c + i, m)), m);
@@ -117,7 +121,7 @@ void ternary_forward(void* y, const void* a, const void* b, const void* c, Loop<
   put_operand(base, loop, 2, cell[0], type, {vb, 0});
   put_operand(base, loop, 3, cell[1], type, {vc, 0});
   run_loop<1>(loop, base, {type, type, type, type},
-              [&](char* const* q, int64_t n) { f(q[0], q[1], q[2], q[3], n, p); });
+              [&](char* const* q, int64_t n, bool streams) { f(q[0], q[1], q[2], q[3], n, streams, p); });
 }
 
 void ternary_backward(void* d, const void* dy, const void* a, const void* b, const void* c, Loop<5> loop, TernaryOp op,
@@ -128,7 +132,7 @@ void ternary_backward(void* d, const void* dy, const void* a, const void* b, con
   put_operand(base, loop, 3, cell[0], type, {vb, 0});
   put_operand(base, loop, 4, cell[1], type, {vc, 0});
   run_loop<1>(loop, base, {type, type, type, type, type},
-              [&](char* const* q, int64_t n) { f(q[0], q[1], q[2], q[3], q[4], n, p); });
+              [&](char* const* q, int64_t n, bool streams) { f(q[0], q[1], q[2], q[3], q[4], n, streams, p); });
 }
 
 void where(void* y, const void* condition, const void* a, const void* b, Loop<4> loop, Elem type, Number va,
@@ -140,7 +144,7 @@ void where(void* y, const void* condition, const void* a, const void* b, Loop<4>
   put_operand(base, loop, 2, cell[0], type, va);
   put_operand(base, loop, 3, cell[1], type, vb);
   run_loop<1>(loop, base, {type, Elem::b8, type, type},
-              [&](char* const* q, int64_t n) { f(q[0], q[1], q[2], q[3], n); });
+              [&](char* const* q, int64_t n, bool) { f(q[0], q[1], q[2], q[3], n); });
 }
 
 }  // namespace FASTNN_ISA

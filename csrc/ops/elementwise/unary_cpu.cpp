@@ -6,16 +6,16 @@ namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-typedef void (*UnaryRun)(char* y, const char* x, int64_t n, const UnaryParams& params);
+typedef void (*UnaryRun)(char* y, const char* x, int64_t n, bool streams, const UnaryParams& params);
 
 template <class F, class T>
-void unary_run(char* y_, const char* x_, int64_t n, const UnaryParams& params) {
+void unary_run(char* y_, const char* x_, int64_t n, bool streams, const UnaryParams& params) {
   typedef Vec<T> V;
   T* y = reinterpret_cast<T*>(y_);
   const T* x = reinterpret_cast<const T*>(x_);
   const V p = splat<V>(params.p.f), q = splat<V>(params.q.f), r = splat<V>(params.r.f);
   int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store(y + i, F::value(load(x + i), p, q, r));
+  for (; i + kLanes<T> <= n; i += kLanes<T>) put_vector(y + i, F::value(load(x + i), p, q, r), streams);
   if (i < n) store_n(y + i, F::value(load_n(x + i, n - i), p, q, r), n - i);
 }
 
@@ -31,7 +31,7 @@ FASTNN_UNARY(FASTNN_X)
 #undef FASTNN_X
 
 template <class F, class T>
-void unary_int_run(char* y_, const char* x_, int64_t n, const UnaryParams& params) {
+void unary_int_run(char* y_, const char* x_, int64_t n, bool, const UnaryParams& params) {
   T* y = reinterpret_cast<T*>(y_);
   const T* x = reinterpret_cast<const T*>(x_);
   const T p = number_as<T>(params.p), q = number_as<T>(params.q);
@@ -80,7 +80,8 @@ UnaryRun pick(UnaryOp op, Elem type) {
 void unary_forward(void* y, const void* x, Loop<2> loop, UnaryOp op, Elem type, UnaryParams params) {
   const UnaryRun f = pick(op, type);
   char* const base[2] = {static_cast<char*>(y), static_cast<char*>(const_cast<void*>(x))};
-  run_loop<1>(loop, base, {type, type}, [&](char* const* p, int64_t n) { f(p[0], p[1], n, params); });
+  run_loop<1>(loop, base, {type, type},
+              [&](char* const* p, int64_t n, bool streams) { f(p[0], p[1], n, streams, params); });
 }
 
 }  // namespace FASTNN_ISA
