@@ -101,6 +101,7 @@ PoolGeometry adaptive_windows(const char* op, const Tensor& x, int spatial, cons
   PoolGeometry g = start(x, first);
   g.adaptive = true;
   int64_t cells = 1;
+  bool even = true;
   for (int i = 0; i < spatial; ++i) {
     PoolAxis& a = g.axis[3 - spatial + i];
     a.in = x.shape()[first + i];
@@ -110,9 +111,14 @@ PoolGeometry adaptive_windows(const char* op, const Tensor& x, int spatial, cons
     checked_mul(checked_add(a.out, 1), a.in);  // positions of windows are products of the two
     if (a.out) a.kernel = a.in % a.out ? std::min(a.in, a.in / a.out + 2) : a.in / a.out;
     cells = checked_mul(cells, a.kernel);
+    even = even && a.out > 0 && a.in > 0 && a.in % a.out == 0;
   }
   if (cells > INT32_MAX) throw ValueError(str(op, ": a window of ", cells, " cells is too large"));
   shape = output_shape(x, first, spatial, g);
+  if (even) {  // windows side by side, as a fixed window makes them
+    g.adaptive = false;
+    for (int i = 3 - spatial; i < 3; ++i) g.axis[i].stride = g.axis[i].kernel;
+  }
   return g;
 }
 
