@@ -1,6 +1,8 @@
-// Philox streams into memory. All loops are plain C that the compiler vectorises; -ffp-contract=off keeps every product
-// and sum rounded by itself, so the bits do not depend on the instruction set.
+// Philox streams into memory. All loops but the generator's are plain C that the compiler vectorises; -ffp-contract=off
+// keeps every product and sum rounded by itself, so the bits do not depend on the instruction set.
 #include "kernels/parallel.h"
+#include "kernels/simd_single.h"
+#include "kernels/stream.h"
 #include "ops/random_fill/random_fill.h"
 
 namespace fastnn {
@@ -12,42 +14,66 @@ constexpr int64_t kWords = 1024;
 /// Words a task draws; a multiple of kWords.
 constexpr int64_t kGrain = 16 * kWords;
 
-/// words[4 b + k] = word k of block first + b.
-__attribute__((noinline)) void draw(uint32_t* __restrict words, const PhiloxState& s, int64_t first, int64_t blocks) {
-  const uint32_t key0 = static_cast<uint32_t>(s.seed), key1 = static_cast<uint32_t>(s.seed >> 32);
-  const uint32_t high0 = static_cast<uint32_t>(s.offset), high1 = static_cast<uint32_t>(s.offset >> 32);
-  for (int64_t b = 0; b < blocks; ++b) {
-    const uint64_t counter = static_cast<uint64_t>(first + b);
-    uint32_t c0 = static_cast<uint32_t>(counter), c1 = static_cast<uint32_t>(counter >> 32), c2 = high0, c3 = high1;
-    uint32_t k0 = key0, k1 = key1;
-#define FASTNN_ROUND                                                                                               \
-  {                                                                                                                \
-    const uint64_t p0 = static_cast<uint64_t>(0xD2511F53u) * c0, p1 = static_cast<uint64_t>(0xCD9E8D57u) * c2;     \
-    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1; \
-    c1 = static_cast<uint32_t>(p1), c3 = static_cast<uint32_t>(p0), c0 = n0, c2 = n2;                              \
-    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;                                                                          \
+/// Vectors drawn side by side: one round waits for the one before, so a single vector would leave the units idle.
+constexpr int kAbreast = kVecBytes == 64 ? 4 : 2;
+
+/// words[4 b + k] = word k of block first + b. Whole groups of vectors are written, and kWords is a multiple of them. A
+/// lane of 64 bits holds a word in its low half, which is all that the next round's products read; what the high half
+/// holds is of no matter. `meanwhile(first, count)` is called for every group of words.
+template <class F>
+__attribute__((noinline)) void draw(uint32_t* words, const PhiloxState& s, int64_t first, int64_t blocks,
+                                    const F& meanwhile) {
+  constexpr int kBlocks = kVecBytes / 8;
+  u64v key[20], lane;
+  for (int r = 0; r < 10; ++r) {
+    key[2 * r] = u64v{} + static_cast<uint32_t>(s.seed + static_cast<uint64_t>(r) * 0x9E3779B9u);
+    key[2 * r + 1] = u64v{} + static_cast<uint32_t>((s.seed >> 32) + static_cast<uint64_t>(r) * 0xBB67AE85u);
   }
-    FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND FASTNN_ROUND
-        FASTNN_ROUND
-#undef FASTNN_ROUND
-            words[4 * b] = c0,
-                      words[4 * b + 1] = c1, words[4 * b + 2] = c2, words[4 * b + 3] = c3;
+  for (int i = 0; i < kBlocks; ++i) lane[i] = static_cast<uint64_t>(first + i);
+  const u64v m0 = u64v{} + 0xD2511F53u, m1 = u64v{} + 0xCD9E8D57u;
+  for (int64_t b = 0; b < blocks; b += kAbreast * kBlocks) {
+    meanwhile(4 * b, int64_t{4} * kAbreast * kBlocks);
+    asm("" : "+m"(key));  // keys are read from memory: in registers they would push out what is computed
+    u64v c0[kAbreast], c1[kAbreast], c2[kAbreast], c3[kAbreast];
+#pragma GCC unroll 4
+    for (int v = 0; v < kAbreast; ++v, lane += kBlocks)
+      c0[v] = lane, c1[v] = lane >> 32, c2[v] = u64v{} + s.offset, c3[v] = c2[v] >> 32;
+#pragma GCC unroll 10
+    for (int r = 0; r < 10; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kAbreast; ++v) {
+        const u64v p0 = multiply_low(c0[v], m0), p1 = multiply_low(c2[v], m1);
+        c0[v] = high_half(p1) ^ c1[v] ^ key[2 * r];
+        c2[v] = high_half(p0) ^ c3[v] ^ key[2 * r + 1];
+        c1[v] = p1, c3[v] = p0;
+      }
+#pragma GCC unroll 4
+    for (int v = 0; v < kAbreast; ++v)
+      store_pairs(words + 4 * (b + v * kBlocks), (c0[v] & UINT32_MAX) | c1[v] << 32,
+                  (c2[v] & UINT32_MAX) | c3[v] << 32);
   }
 }
 
 /// f(words, first, count): the words of elements [first, first + count), `per` words each; count is even but at the
-/// end.
-template <class F>
-void each_chunk(int64_t n, int64_t per, const PhiloxState* state, const F& f) {
+/// end. `soon(first, count)` is called for the words of the chunk after, by and by while those of this one are drawn:
+/// time to fetch what f will read and write.
+template <class F, class Soon>
+void each_chunk(int64_t n, int64_t per, const PhiloxState* state, const F& f, const Soon& soon) {
   const PhiloxState s = *state;
   parallel_range(n, kGrain / per, [&](int64_t begin, int64_t end) {
     alignas(64) uint32_t words[kWords];
     for (int64_t i = begin; i < end; i += kWords / per) {
       const int64_t count = end - i < kWords / per ? end - i : kWords / per;
-      draw(words, s, i * per / 4, (count * per + 3) / 4);
+      draw(words, s, i * per / 4, (count * per + 3) / 4,
+           [&](int64_t at, int64_t group) FASTNN_LAMBDA_INLINE { soon(i * per + kWords + at, group); });
       f(words, i, count);
     }
+    stream_fence();
   });
+}
+template <class F>
+void each_chunk(int64_t n, int64_t per, const PhiloxState* state, const F& f) {
+  each_chunk(n, per, state, f, [](int64_t, int64_t) {});
 }
 
 uint64_t word64(const uint32_t* words, int64_t i) {
@@ -205,14 +231,26 @@ void dropout_run(T* y, const T* x, int64_t n, const PhiloxState* state, double p
   const uint64_t limit = threshold(p);
   const uint32_t last = static_cast<uint32_t>(limit - 1);
   const T scale = static_cast<T>(p < 1 ? 1 / (1 - p) : 0);
-  each_chunk(n, 1, state, [&](const uint32_t* words, int64_t i, int64_t count) {
+  const bool streams = past_cache(2 * n * static_cast<int64_t>(sizeof(T)));
+  const auto drop = [&](const uint32_t* words, int64_t i, int64_t count) {
     if (limit == 0) {
       for (int64_t k = 0; k < count; ++k) y[i + k] = x[i + k];
       return;
     }
+    alignas(64) T stage[kWords];
+    T* const to = streams ? stage : y + i;
     for (int64_t k = 0; k < count; ++k) {
       const T v = x[i + k] * scale;
-      y[i + k] = words[k] <= last ? T(0) : v;
+      to[k] = words[k] <= last ? T(0) : v;
+    }
+    if (streams) stream_copy(y + i, stage, count);
+  };
+  // The processor's own prefetching gives up between chunks, and each would begin by waiting for memory.
+  each_chunk(n, 1, state, drop, [&](int64_t i, int64_t count) FASTNN_LAMBDA_INLINE {
+    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+    for (int64_t k = i; k < i + count && k < n; k += kLine) {
+      __builtin_prefetch(x + k, 0, 2);
+      if (!streams) __builtin_prefetch(y + k, 1, 2);
     }
   });
 }
@@ -274,7 +312,7 @@ void random_permutation(int64_t* y, int64_t n, const PhiloxState* state) {
   const int64_t step = kWords / 2;
   for (int64_t first = 0; first < n; first += step) {
     const int64_t count = n - first < step ? n - first : step;
-    draw(words, s, first / 2, (count + 1) / 2);
+    draw(words, s, first / 2, (count + 1) / 2, [](int64_t, int64_t) {});
     for (int64_t k = 0; k < count; ++k) {
       const int64_t i = n - 1 - (first + k);
       const int64_t j =
