@@ -11,9 +11,11 @@ namespace {
 template <class T>
 T log_sum_exp(const T* x, int64_t n) {
   const T top = line_max(x, n);
+  const int64_t next = row_ahead<T>(n);
+  T* const nowhere = nullptr;
   // All -inf: every exp below would be exp(nan). Then no class has probability and the sum is 0.
-  if (!ordinary(top)) return log(static_cast<T>(exp_sum_by<false>(Exp(), static_cast<T*>(nullptr), x, n, T(0))));
-  return top + log(static_cast<T>(exp_sum_by<false>(ExpBelow(), static_cast<T*>(nullptr), x, n, top)));
+  if (!ordinary(top)) return log(static_cast<T>(exp_sum_by<false>(Exp(), nowhere, x, n, T(0), next)));
+  return top + log(static_cast<T>(exp_sum_by<false>(ExpBelow(), nowhere, x, n, top, next)));
 }
 
 template <class T>

@@ -24,12 +24,13 @@ struct Sums {
   double a, b;
 };
 
-/// Sums of d and d^2 over a row, d = x - m.
+/// Sums of d and d^2 over a row, d = x - m. The next row is fetched meanwhile.
 template <class T>
 FASTNN_INLINE Sums moments(const T* x, int64_t n, T m) {
   typedef Vec<T> V;
   constexpr int W = kLanes<T>;
   const V vm = splat<V>(double(m));
+  const int64_t next = row_ahead<T>(n);
   Sums total{0, 0};
   for (int64_t first = 0; first < n; first += kBlock) {
     const int64_t last = smaller(first + kBlock, n);
@@ -38,6 +39,7 @@ FASTNN_INLINE Sums moments(const T* x, int64_t n, T m) {
     for (; i + 4 * W <= last; i += 4 * W)
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
+        __builtin_prefetch(x + i + next + k * W, 0, 3);
         const V d = load(x + i + k * W) - vm;
         a[k] += d;
         b[k] = fma(d, d, b[k]);
@@ -73,7 +75,9 @@ template <bool kWeight, bool kBias, class T>
 void write_row(T* y, const T* x, const T* weight, const T* bias, int64_t n, T m, T r, T c, bool streams) {
   typedef Vec<T> V;
   const V vm = splat<V>(double(m)), vr = splat<V>(double(r)), vc = splat<V>(double(c));
+  const int64_t next = row_ahead<T>(n);
   write_run(y, n, streams, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+    if (!streams) __builtin_prefetch(y + j + next, 1, 3);
     V h = fma(get(x + j, k) - vm, vr, vc);
     if constexpr (kWeight && kBias)
       h = fma(h, get(weight + j, k), get(bias + j, k));
@@ -162,7 +166,10 @@ void write_gradient(T* dx, const T* dy, const T* x, const T* weight, const RowSt
   // dx = r (g - a - (x - m) r b - c b)
   const V m = splat<V>(double(s.m)), r = splat<V>(double(s.r));
   const V slope = splat<V>(-double(s.r) * double(s.r) * b), shift = splat<V>(-double(s.r) * (a + double(s.c) * b));
+  const int64_t next = kRows * row_ahead<T>(n);
   write_run(dx, n, streams, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+    __builtin_prefetch(dy + j + next, 0, 3);  // of the rows whose sums come next
+    __builtin_prefetch(x + j + next, 0, 3);
     V g = get(dy + j, k);
     if (weight != nullptr) g = g * get(weight + j, k);
     return fma(g, r, fma(get(x + j, k) - m, slope, shift));

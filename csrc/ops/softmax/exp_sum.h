@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/simd_exp.h"
+#include "kernels/stream.h"
 #include "ops/reduce/reduce_fold.h"
 
 namespace fastnn {
@@ -37,9 +38,16 @@ struct ExpBelow {  // arguments <= 0, not NaN
   }
 };
 
-/// Sum of e(x - m) over n elements; stored to y where kStore.
+/// Fetches the four vectors from p on, for the passes over the next line.
+template <int kWrite, class T>
+FASTNN_INLINE void fetch(const T* p) {
+#pragma GCC unroll 4
+  for (int k = 0; k < kVecBytes / 16; ++k) __builtin_prefetch(p + k * (64 / static_cast<int>(sizeof(T))), kWrite, 3);
+}
+
+/// Sum of e(x - m) over n elements; stored to y where kStore. `next`: see row_ahead.
 template <bool kStore, class E, class T>
-FASTNN_INLINE double exp_sum_by(const E& e, T* y, const T* x, int64_t n, T m) {
+FASTNN_INLINE double exp_sum_by(const E& e, T* y, const T* x, int64_t n, T m, int64_t next) {
   constexpr int W = kLanes<T>;
   const Vec<T> vm = splat<Vec<T>>(m);
   double total = 0;
@@ -47,13 +55,16 @@ FASTNN_INLINE double exp_sum_by(const E& e, T* y, const T* x, int64_t n, T m) {
     const int64_t last = first + kBlock < n ? first + kBlock : n;
     Vec<T> a[4] = {};
     int64_t i = first;
-    for (; i + 4 * W <= last; i += 4 * W)
+    for (; i + 4 * W <= last; i += 4 * W) {
+      fetch<0>(x + i + next);
+      if constexpr (kStore) fetch<1>(y + i + next);
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
         const Vec<T> v = e(load(x + i + k * W) - vm);
         if constexpr (kStore) store(y + i + k * W, v);
         a[k] += v;
       }
+    }
     for (; i < last; i += W) {
       const int64_t k = last - i < W ? last - i : W;
       const Vec<T> v = e(load_n(x + i, k) - vm);
@@ -65,8 +76,8 @@ FASTNN_INLINE double exp_sum_by(const E& e, T* y, const T* x, int64_t n, T m) {
   return total;
 }
 template <bool kStore, class T>
-FASTNN_INLINE double exp_sum(T* y, const T* x, int64_t n, T m) {
-  return ordinary(m) ? exp_sum_by<kStore>(ExpBelow(), y, x, n, m) : exp_sum_by<kStore>(Exp(), y, x, n, m);
+FASTNN_INLINE double exp_sum(T* y, const T* x, int64_t n, T m, int64_t next) {
+  return ordinary(m) ? exp_sum_by<kStore>(ExpBelow(), y, x, n, m, next) : exp_sum_by<kStore>(Exp(), y, x, n, m, next);
 }
 
 /// Largest of n elements; NaN if there is one.

@@ -53,9 +53,9 @@ template <class T, bool kLog>
 FASTNN_INLINE void line(T* y, const T* x, int64_t n) {
   const T m = line_max(x, n);
   if constexpr (kLog) {
-    finish_line<T, true>(y, x, n, false, {static_cast<double>(m), exp_sum<false>(y, x, n, m)});
+    finish_line<T, true>(y, x, n, false, {static_cast<double>(m), exp_sum<false>(y, x, n, m, row_ahead<T>(n))});
   } else {
-    const Vec<T> scale = splat<Vec<T>>(1.0 / exp_sum<true>(y, x, n, m));
+    const Vec<T> scale = splat<Vec<T>>(1.0 / exp_sum<true>(y, x, n, m, row_ahead<T>(n)));
     transform(y, y, n, false, [&](Vec<T> v) FASTNN_LAMBDA_INLINE { return v * scale; });
   }
 }
@@ -69,7 +69,7 @@ Part chunk_part(const T* x, int64_t n) {
     const int64_t k = smaller(kBlock, n - i);
     const T m = fold_run(x + i, k, Value(), Max());
     if (m == static_cast<T>(-HUGE_VAL)) continue;
-    const double top = static_cast<double>(m), s = exp_sum<false>(static_cast<T*>(nullptr), x + i, k, m);
+    const double top = static_cast<double>(m), s = exp_sum<false>(static_cast<T*>(nullptr), x + i, k, m, 0);
     if (top > p.max || top != top)
       p = {top, s + (p.sum > 0 ? p.sum * ::exp(p.max - top) : 0)};
     else
@@ -261,7 +261,10 @@ FASTNN_INLINE V gradient(V dy, V y, V dot) {
 template <class T, bool kLog>
 FASTNN_INLINE void line_gradient(T* dx, const T* dy, const T* y, int64_t n, bool streams, double dot) {
   const Vec<T> v = splat<Vec<T>>(dot);
+  const int64_t next = row_ahead<T>(n);
   write_run(dx, n, streams, [&](int64_t i, int64_t k) FASTNN_LAMBDA_INLINE {
+    __builtin_prefetch(dy + i + next, 0, 3);
+    __builtin_prefetch(y + i + next, 0, 3);
     return k == kLanes<T> ? gradient<kLog>(load(dy + i), load(y + i), v)
                           : gradient<kLog>(load_n(dy + i, k), load_n(y + i, k), v);
   });
