@@ -53,7 +53,7 @@
   X(elu,          Float, UseX, select(x > 0, x, p * expm1(x)),             select(x > 0, g, g * p * exp(x))) \
   X(selu,         Float, UseX, K(kSeluScale) * select(x > 0, x, K(kSeluAlpha) * expm1(x)), K(kSeluScale) * select(x > 0, g, g * K(kSeluAlpha) * exp(x))) \
   X(celu,         Float, UseX, select(x > 0, x, p * expm1(x / p)),         select(x > 0, g, g * exp(x / p))) \
-  X(gelu,         Float, UseX, x * normal_cdf(x),                           gelu_gradient(g, x)) \
+  X(gelu,         Float, UseX, gelu(x),                                     gelu_gradient(g, x)) \
   X(gelu_tanh,    Float, UseX, x * sigmoid(gelu_tanh_argument(x)),         gelu_tanh_gradient(g, x)) \
   X(softplus,     Float, UseX, softplus(x, p, q),                          select(x * p > q, g, g * sigmoid(x * p))) \
   X(softsign,     Float, UseX, x / (K(1) + abs(x)),                        g / ((K(1) + abs(x)) * (K(1) + abs(x)))) \
