@@ -27,7 +27,7 @@ REFERENCE = {
     "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
     "atanh": np.arctanh, "erf": erf, "erfc": erfc, "sigmoid": sigmoid, "sqrt": np.sqrt,
     "rsqrt": lambda x: 1 / np.sqrt(x), "reciprocal": lambda x: 1 / x, "silu": lambda x: x * sigmoid(x),
-    "gelu": lambda x: x * 0.5 * erfc(-x * math.sqrt(0.5)),
+    "gelu": lambda x: np.maximum(x, -1e3) * 0.5 * erfc(-x * math.sqrt(0.5)),  # 0 at minus infinity
     "gelu_tanh": lambda x: x * sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x**3)),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ inline double divisor_of(const Span& d, const Span& h, const Span& w, int64_t di
 // Row by row, so that a long sum of float32 loses no more than its sides are long.
 template <class B, class T>
 FASTNN_INLINE void mean_of_window(T* y, const T* x, const Span& d, const Span& h, const Span& w, int64_t slice,
-                                  int64_t row, int64_t step, T share, int64_t part) {
+                                  int64_t row, int64_t step, T divisor, int64_t part) {
   constexpr int n = kBlock<B>;
   Vec<T> sum[n] = {};
   for (int64_t i = 0; i < d.count; ++i)
@@ -28,12 +28,13 @@ FASTNN_INLINE void mean_of_window(T* y, const T* x, const Span& d, const Span& h
       for (int v = 0; v < n; ++v) sum[v] += line[v];
     }
 #pragma GCC unroll 8
-  for (int v = 0; v < n; ++v) store_block<B>(y + v * kLanes<T>, sum[v] * share, part);
+  for (int v = 0; v < n; ++v) store_block<B>(y + v * kLanes<T>, sum[v] / divisor, part);
 }
 
-// `count` windows of K x K cells that lie inside x, `step` elements from one to the next.
+// `count` windows of K x K cells that lie inside x, `step` elements from one to the next. A division only where the
+// quotient needs one: a mean of ones is one.
 template <int K, class T>
-FASTNN_INLINE void mean_of_squares(T* y, const T* x, int64_t count, int64_t step, int64_t row, int64_t C, T share) {
+FASTNN_INLINE void mean_of_squares(T* y, const T* x, int64_t count, int64_t step, int64_t row, int64_t C) {
   for (int64_t o = 0; o < count; ++o, x += step, y += C)
     for_vectors<T>(C, [&](int64_t c) FASTNN_LAMBDA_INLINE {
       Vec<T> sum = {};
@@ -44,7 +45,7 @@ FASTNN_INLINE void mean_of_squares(T* y, const T* x, int64_t count, int64_t step
         for (int k = 1; k < K; ++k) line += load(x + j * row + k * C + c);
         sum = j == 0 ? line : sum + line;
       }
-      store(y + c, sum * share);
+      store(y + c, K == 2 ? sum * T(0.25) : sum / T(K * K));
     });
 }
 
@@ -60,11 +61,11 @@ void forward(T* y, const T* x, const PoolGeometry& g, int64_t divisor, bool incl
       const int64_t side = W.dilation == 1 ? square_side(g, d.count, h.count, kLanes<T>) : 0;
       for (int64_t o = 0; o < W.out; ++o) {
         const Span w = span_of(W, g.adaptive, o);
-        const T by = static_cast<T>(1 / divisor_of(d, h, w, divisor, include_pad));
+        const T by = static_cast<T>(divisor_of(d, h, w, divisor, include_pad));
         const int64_t first = d.first * slice + h.first * row + w.first * C, to = (r * W.out + o) * C;
-        if (side && o == inner.first && o < inner.end) {
+        if (side && by == static_cast<T>(side * side) && o == inner.first && o < inner.end) {
           const auto squares = side == 2 ? mean_of_squares<2, T> : mean_of_squares<3, T>;
-          squares(y + to, from + first, inner.end - o, W.stride * C, row, C, by);
+          squares(y + to, from + first, inner.end - o, W.stride * C, row, C);
           o = inner.end - 1;
           continue;
         }
