@@ -189,6 +189,25 @@ def test_racing_threads_learn_the_same_words():
         assert near > far + 0.5
 
 
+@pytest.mark.parametrize("options", [
+    dict(sg=True, negative=10, sample=1e-3), dict(sg=True, alpha=0.1), dict(alpha=0.1),
+    dict(cbow_mean=False), dict(sg=True, hs=True, negative=0), dict(negative=0, alpha=0.1),
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("words", [20, 2000])
+def test_steps_of_a_batch_do_not_overshoot(words, options):
+    """The deterministic order ends where step after step does, also after many passes and at high rates."""
+    rng = np.random.default_rng(0)
+    text = [[f"w{i}" for i in rng.zipf(1.3, 600) if i <= words] for _ in range(10)]
+    fastnn.set_num_threads(1)
+    loss = []
+    for deterministic in (True, False):
+        model = Word2Vec(text, vector_size=32, min_count=1, epochs=20 if options.get("negative", 5) else 2,
+                         compute_loss=True, deterministic=deterministic, **{"sample": 0, **options})  # fmt: skip
+        assert np.isfinite(model.wv.vectors).all()
+        loss.append(model.losses[-1])
+    assert loss[0] == pytest.approx(loss[1], rel=0.05)
+
+
 @pytest.mark.parametrize("options", [dict(sg=True), dict(), dict(hs=True, negative=0, sg=True), dict(negative=0)])
 def test_loss_falls(options):
     model = Word2Vec(

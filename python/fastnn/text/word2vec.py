@@ -13,7 +13,8 @@ from .vectors import KeyedVectors
 
 __all__ = ["Word2Vec", "alias_table", "huffman_paths", "keep_probability"]
 
-STEPS = 1.6  # learning rates that may add up on one vector between two looks at it, in the deterministic order
+# The deterministic order: what the steps of a batch on one vector may add up to, and a floor of the mean squares.
+STEPS, SQUARE = 2.0, 5.0
 MAX_SENTENCE = 10000  # longer ones are cut, as the kernel's blocks are this long
 
 
@@ -121,29 +122,36 @@ class Word2Vec:
         if self.hs:
             starts, nodes, bits = huffman_paths(n)
             self._tree = _C.tensor(starts), _C.tensor(nodes + np.int32(v)), _C.tensor(bits)
+        share, drawn = n / n.sum(), n**self.ns_exponent
+        if self.sample > 0:
+            share = share * keep_probability(n, self.sample)
+        self._shares = share / share.sum(), drawn / drawn.sum()  # of the text that stays, of the samples
         self._words, self._wv, self.losses, self._epochs_done = words, None, [], 0
 
     def _safe_batch(self, alpha: float) -> int:
-        """Words whose scores may be taken together: so few that no vector is expected to move far meanwhile.
+        """Words whose scores may be taken together, so that steps that do not know of each other do not overshoot.
 
-        Steps that do not know of each other add up: too many on one vector overshoot, as too large a rate does. On
-        text8 four times as many do harm (six times for CBOW), a quarter as many give no better vectors.
+        The steps of a batch on one vector o are stable while alpha * sum of s'(f) |h|^2 is below 2, s' <= 1/4. Taken
+        from how often the most frequent vector is expected, and from the mean squares of the vectors as they are.
         """
-        n = self.counts.astype(np.float64)
-        share = n / n.sum()
-        if self.sample > 0:
-            share = share * keep_probability(n, self.sample)
-            share /= share.sum()
-        drawn = n**self.ns_exponent
-        # Of the vector that is predicted most, for every prediction; the root of a tree is there each time.
-        touched = 1.0 if self.hs or not self.negative else (share + self.negative * drawn / drawn.sum()).max()
-        return max(1, int(STEPS / (max(alpha, 1e-9) * touched * (self.window + 1))))
+        share, drawn = self._shares
+        touched = max((share + self.negative * drawn).max(), (1 + self.negative) * share.max())
+        if self.hs or not self.negative:  # the root of the tree is there each time
+            touched = max(touched, 1.0)
+        square = SQUARE
+        summed = 1.0 if self.sg or self.cbow_mean else (self.window + 1.0) ** 2  # h is the sum of the window
+        for table, weight, scale in ((self._in, share, summed), (self._out, drawn, 1.0)):
+            rows = table.numpy()[: len(weight)]
+            square = max(square, scale * float(np.sum(weight * np.einsum("ij,ij->i", rows, rows))))
+        if not math.isfinite(square):
+            raise FloatingPointError(f"Word2Vec: the vectors are not finite; try a smaller alpha than {self.alpha}")
+        return max(1, int(STEPS / (max(alpha, 1e-9) * touched * (self.window + 1) * square)))
 
     def train(self, sentences, epochs: int | None = None, start_alpha: float | None = None,
               end_alpha: float | None = None) -> None:  # fmt: skip
         """Go through the sentences `epochs` times, with a learning rate from `start_alpha` down to `end_alpha`.
 
-        The defaults are those of the model. Ctrl-C ends it between two parts of about 0.2 s.
+        The defaults are those of the model. Ctrl-C ends it between two parts of about 0.05 s.
         """
         if not hasattr(self, "_in"):
             raise RuntimeError("Word2Vec.train: there is no vocabulary yet; call build_vocab")
@@ -154,31 +162,32 @@ class Word2Vec:
         last = self.min_alpha if end_alpha is None else end_alpha
         ids, starts = encode("Word2Vec", sentences, self._index, MAX_SENTENCE)
         self._wv = None
-        batch = min(self._safe_batch(max(first, last)), 2**31) if self.deterministic else 0
         slope = (first - last) / max(1, len(ids) * epochs)
         for epoch in range(epochs):
             key = np.random.SeedSequence([self.seed, self._epochs_done]).generate_state(1, np.uint64)[0]
             loss = 0.0
             for s, e in self._parts(starts):
                 a, b = starts[s], starts[e]
+                alpha = first - slope * (len(ids) * epoch + int(a))
+                batch = min(self._safe_batch(abs(alpha)), 2**31) if self.deterministic else 0
                 loss += _C._word2vec(
                     self._in, self._out, _C.from_numpy(ids[a:b]), _C.from_numpy(starts[s : e + 1] - a), self._keep,
                     *self._alias, *self._tree, window=self.window, negative=self.negative, cbow=not self.sg,
                     mean=self.cbow_mean, shrink=self.shrink_windows, batch=batch,
                     track=self.compute_loss, seed=int(key), first=int(a),
-                    alpha=first - slope * (len(ids) * epoch + int(a)), slope=slope,
+                    alpha=alpha, slope=slope,
                 )  # fmt: skip
             self._epochs_done += 1
             if self.compute_loss:
                 self.losses.append(loss)
 
     def _parts(self, starts):
-        """Ranges of sentences, each about 0.2 s of work: signals are handled in between."""
+        """Ranges of sentences, each about 0.05 s of work: signals are handled, lengths are measured in between."""
         targets = self.negative + 1 if self.negative else 0
         if self.hs:
             targets += max(1, int(math.log2(len(self._words))))
         work = (targets or len(self._words)) * (2 * self.window if self.sg else 2) * self._in.shape[1]
-        size = min(max(MAX_SENTENCE, 2_000_000_000 // work), 1_000_000)
+        size = min(max(MAX_SENTENCE, 400_000_000 // work), 200_000)
         s = 0
         while s < len(starts) - 1:
             e = max(s + 1, int(np.searchsorted(starts, starts[s] + size, "right")) - 1)
