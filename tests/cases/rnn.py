@@ -30,7 +30,7 @@ if torch is not None:
 
 def step(lib, kind, a, h, c, w_h, b_h, p):
     """(h', c') of one step: a = x W_x + b_x, the equations of csrc/ops/rnn/rnn.h word for word."""
-    n = h.shape[1]
+    n = a.shape[1] // BLOCKS[kind]
 
     def part(i):
         return a[:, i * n : (i + 1) * n], (h @ w_h + b_h)[:, i * n : (i + 1) * n]
@@ -54,25 +54,37 @@ def step(lib, kind, a, h, c, w_h, b_h, p):
     return (1 - z) * lib.tanh(a_n + u_n) + z * h, c
 
 
-def loops(lib, kind, x, weights, h0=None, c0=None, lengths=None, num_layers=1, bidirectional=False, peepholes=False):
+def loops(
+    lib, kind, x, weights, h0=None, c0=None, lengths=None, num_layers=1, bidirectional=False, peepholes=False,
+    projection=False, products=False,
+):  # fmt: skip
     """Outputs and final states, step by step."""
     rows, times, _ = x.shape
-    sets, width = num_layers * (1 + bidirectional), weights[1].shape[0]
-    each = len(weights) // sets
+    sets, weights = num_layers * (1 + bidirectional), list(weights)
+    each = (len(weights) + products * (1 + bidirectional)) // sets
+    for d in range(products * (1 + bidirectional)):
+        weights.insert(d * each, None)
+    width = weights[1].shape[0]
     lengths = np.full(rows, times) if lengths is None else np.asarray(lengths)
     zero = lib.zeros((rows, width), dtype=x.dtype)
+    zero_c = lib.zeros((rows, weights[1].shape[1] // BLOCKS[kind]), dtype=x.dtype)
     h_n, c_n = [], []
     for layer in range(num_layers):
         outputs = []
         for d in range(1 + bidirectional):
             at = layer * (1 + bidirectional) + d
             w = weights[at * each : (at + 1) * each]
-            b_x, b_h = w[2:4] if each - peepholes == 4 else (0, 0)
-            h, c = (s[at] if s is not None else zero for s in (h0, c0))
+            b_x, b_h = w[2:4] if each - peepholes - projection == 4 else (0, 0)
+            h, c = (s[at] if s is not None else z for s, z in ((h0, zero), (c0, zero_c)))
+            p = w[each - 1 - projection] if peepholes else None
+            columns = slice(d * w[1].shape[1], (d + 1) * w[1].shape[1])
             y = [zero] * times
             for t in reversed(range(times)) if d else range(times):
                 on = lib.mask((t < lengths)[:, None], x)
-                new = step(lib, kind, x[:, t] @ w[0] + b_x, h, c, w[1], b_h, w[-1] if peepholes else None)
+                a = x[:, t, columns] if w[0] is None else x[:, t] @ w[0]
+                new = step(lib, kind, a + b_x, h, c, w[1], b_h, p)
+                if projection:
+                    new = new[0] @ w[-1], new[1]
                 h, c = (lib.where(on, a, b) for a, b in zip(new, (h, c), strict=True))
                 y[t] = lib.where(on, h, zero)
             outputs.append(lib.stack(y, 1) if times else lib.zeros((rows, 0, width), dtype=x.dtype))
@@ -81,14 +93,24 @@ def loops(lib, kind, x, weights, h0=None, c0=None, lengths=None, num_layers=1, b
     return (x, lib.stack(h_n, 0), lib.stack(c_n, 0)) if kind == "lstm" else (x, lib.stack(h_n, 0))
 
 
-def weights(kind, c, h, layers=1, directions=1, bias=True, peepholes=False, layout="dense"):
+def projected(h):
+    """P of a projection from h units."""
+    return (h + 1) // 2
+
+
+def weights(kind, c, h, layers=1, directions=1, bias=True, layout="dense", **options):
     """Arrays of all sets of weights."""
     width, out = BLOCKS[kind] * h, []
+    p = projected(h) if options.get("projection") else h
     for layer in range(layers):
         for _ in range(directions):
-            out += [A(c if layer == 0 else directions * h, width, kind="unit", layout=layout), A(h, width, kind="unit")]
+            inputs = c if layer == 0 else directions * p
+            if layer > 0 or not options.get("products"):
+                out += [A(inputs, width, kind="unit", layout=layout)]
+            out += [A(p, width, kind="unit")]
             out += [A(width), A(width)] if bias else []
-            out += [A(3 * h)] if peepholes else []
+            out += [A(3 * h)] if options.get("peepholes") else []
+            out += [A(h, p, kind="unit")] if options.get("projection") else []
     return out
 
 
@@ -98,12 +120,11 @@ def lengths(*values):
 
 def samples(kind, **options):
     """Sizes, states, lengths, directions and layouts of a cell."""
-    peepholes = options.get("peepholes", False)
 
     def one(n, t, c, h, layers=1, directions=1, bias=True, states=False, lengths=None, layout="dense", **test):
         extra = dict(options)
         if states:
-            extra["h0"] = A(layers * directions, n, h)
+            extra["h0"] = A(layers * directions, n, projected(h) if options.get("projection") else h)
             if kind == "lstm":
                 extra["c0"] = A(layers * directions, n, h)
         if layers > 1:
@@ -112,9 +133,9 @@ def samples(kind, **options):
             extra["bidirectional"] = True
         if lengths is not None:
             extra["lengths"] = lengths
-        return S(
-            A(n, t, c, layout=layout), weights(kind, c, h, layers, directions, bias, peepholes, layout), **extra, **test
-        )
+        sets = weights(kind, c, h, layers, directions, bias, layout, **options)
+        columns = directions * BLOCKS[kind] * h if options.get("products") else c
+        return S(A(n, t, columns, layout=layout), sets, **extra, **test)
 
     return [
         one(3, 4, 2, 5),
@@ -141,6 +162,12 @@ def kind_of(op, options):
     return options.pop("nonlinearity", "tanh") if op == "rnn" else options.pop("reset", "after")
 
 
+def chosen_samples(op, options):
+    """All samples; a few where the input is all that differs."""
+    every = samples(kind_of(op, dict(options)), **options)
+    return every[2:6] if options.get("products") else every
+
+
 def case(op, *options):
     def in_numpy(x, weights, **arguments):
         return loops(Numpy, kind_of(op, arguments), x, weights, **arguments)
@@ -153,7 +180,7 @@ def case(op, *options):
         op,
         numpy=in_numpy,
         torch=in_torch if torch is not None else None,
-        samples=[s for chosen in options for s in samples(kind_of(op, dict(chosen)), **chosen)],
+        samples=[s for chosen in options for s in chosen_samples(op, chosen)],
         tol32=(1e-5, 1e-5),
         tol64=(1e-12, 1e-12),
         why="sums of up to 70 products a step, nine steps one after the other",
@@ -164,6 +191,6 @@ def case(op, *options):
 
 CASES = [
     case("rnn", {}, {"nonlinearity": "relu"}),
-    case("gru", {}, {"reset": "before"}, {"reset": "none"}),
-    case("lstm", {}, {"peepholes": True}),
+    case("gru", {}, {"reset": "before"}, {"reset": "none"}, {"products": True}),
+    case("lstm", {}, {"peepholes": True}, {"projection": True, "peepholes": True}, {"products": True}),
 ]

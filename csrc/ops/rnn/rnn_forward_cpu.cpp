@@ -1,89 +1,89 @@
-// The forward sweep. For a block of steps the products with x are made at once; then, step by step, the product with
-// h and one pass that turns sums into gates, states and outputs.
+// The forward sweep. For a block of steps the products with x are made at once; then, step by step and group by group
+// of units, the product with h is added to them and the sums become gates, states and outputs.
+#include "ops/rnn/rnn_cell.h"
 #include "ops/rnn/rnn_step.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-/// One row of one step: sums a = a_x (in the row of gates, replaced by the gates) and u = a_h.
+/// One row of one step, the w units of a group: u holds their sums, block beside block.
 template <class T>
 struct CellRow {
-  T* g;
-  const T *u, *h, *c, *b_h, *p;
-  T *h_new, *c_new, *y, *reset;
-  int64_t H;
-};
+  T* u;
+  T* g;  // the gates are kept here, H apart; or null
+  const T *h, *c, *b_n, *p;
+  T *h_new, *c_new, *y, *reset;  // y may be null
+  int64_t w, H;
 
-template <class T>
-FASTNN_INLINE void put_state(const CellRow<T>& r, int64_t j, int64_t k, Vec<T> h) {
-  put(r.h_new + j, h, k);
-  put(r.y + j, h, k);
-}
+  FASTNN_INLINE Vec<T> sum(int64_t block, int64_t j, int64_t k) const { return get(u + block * w + j, k); }
+  FASTNN_INLINE void keep(int64_t block, int64_t j, int64_t k, Vec<T> v) const {
+    if (g != nullptr) put(g + block * H + j, v, k);
+  }
+  FASTNN_INLINE void put_state(int64_t j, int64_t k, Vec<T> v) const {
+    put(h_new + j, v, k);
+    if (y != nullptr) put(y + j, v, k);
+  }
+};
 
 template <class T>
 void lstm_row(const CellRow<T>& r) {
   const int64_t H = r.H;
-  each_vector<T>(H, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+  each_vector<T>(r.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
     const Vec<T> c = get(r.c + j, k);
-    Vec<T> i = get(r.g + j, k) + get(r.u + j, k), f = get(r.g + H + j, k) + get(r.u + H + j, k);
+    Vec<T> i = r.sum(0, j, k), f = r.sum(1, j, k), o = r.sum(3, j, k);
     if (r.p != nullptr) i = fma(get(r.p + j, k), c, i), f = fma(get(r.p + H + j, k), c, f);
-    i = sigmoid(i), f = sigmoid(f);
-    const Vec<T> g = tanh(get(r.g + 2 * H + j, k) + get(r.u + 2 * H + j, k));
-    const Vec<T> now = fma(f, c, i * g);
-    Vec<T> o = get(r.g + 3 * H + j, k) + get(r.u + 3 * H + j, k);
+    cell_sigmoids(i, f);
+    const Vec<T> g = cell_tanh(r.sum(2, j, k)), now = fma(f, c, i * g);
     if (r.p != nullptr) o = fma(get(r.p + 2 * H + j, k), now, o);
-    o = sigmoid(o);
-    put(r.g + j, i, k), put(r.g + H + j, f, k), put(r.g + 2 * H + j, g, k), put(r.g + 3 * H + j, o, k);
+    const Vec<T> h = cell_sigmoid_tanh(o, now);
+    r.keep(0, j, k, i), r.keep(1, j, k, f), r.keep(2, j, k, g), r.keep(3, j, k, o);
     put(r.c_new + j, now, k);
-    put_state(r, j, k, o * tanh(now));
+    r.put_state(j, k, h);
   });
 }
 
 template <class T>
 void gru_after_row(const CellRow<T>& row) {
-  const int64_t H = row.H;
-  each_vector<T>(H, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-    const Vec<T> r = sigmoid(get(row.g + j, k) + get(row.u + j, k));
-    const Vec<T> z = sigmoid(get(row.g + H + j, k) + get(row.u + H + j, k));
-    Vec<T> a = get(row.u + 2 * H + j, k);
-    if (row.b_h != nullptr) a = a + get(row.b_h + 2 * H + j, k);
-    const Vec<T> n = tanh(fma(r, a, get(row.g + 2 * H + j, k)));
-    put(row.g + j, r, k), put(row.g + H + j, z, k), put(row.g + 2 * H + j, n, k), put(row.g + 3 * H + j, a, k);
-    put_state(row, j, k, fma(z, get(row.h + j, k) - n, n));
+  each_vector<T>(row.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+    Vec<T> r = row.sum(0, j, k), z = row.sum(1, j, k), a = row.sum(3, j, k);
+    cell_sigmoids(r, z);
+    if (row.b_n != nullptr) a = a + get(row.b_n + j, k);
+    const Vec<T> n = cell_tanh(fma(r, a, row.sum(2, j, k)));
+    row.keep(0, j, k, r), row.keep(1, j, k, z), row.keep(2, j, k, n), row.keep(3, j, k, a);
+    row.put_state(j, k, fma(z, get(row.h + j, k) - n, n));
   });
 }
 
-/// z and n of gru_before (after its second product) and of gru_simple; `at` is the column of z.
+/// z and n of gru_before (where reset_row made z) and of gru_simple; z is block `at`.
 template <class T>
 void update_row(const CellRow<T>& row, int64_t at, bool has_z) {
-  const int64_t H = row.H;
-  each_vector<T>(H, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-    Vec<T> z = get(row.g + at + j, k);
-    if (!has_z) z = sigmoid(z + get(row.u + at + j, k));
-    const Vec<T> n = tanh(get(row.g + at + H + j, k) + get(row.u + at + H + j, k));
-    put(row.g + at + j, z, k), put(row.g + at + H + j, n, k);
-    put_state(row, j, k, fma(z, get(row.h + j, k) - n, n));
+  each_vector<T>(row.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+    Vec<T> z = row.sum(at, j, k);
+    if (!has_z) z = cell_sigmoid(z);
+    const Vec<T> n = cell_tanh(row.sum(at + 1, j, k));
+    row.keep(at, j, k, z), row.keep(at + 1, j, k, n);
+    row.put_state(j, k, fma(z, get(row.h + j, k) - n, n));
   });
 }
 
 /// r, z and r h of gru_before.
 template <class T>
 void reset_row(const CellRow<T>& row) {
-  const int64_t H = row.H;
-  each_vector<T>(H, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-    const Vec<T> r = sigmoid(get(row.g + j, k) + get(row.u + j, k));
-    put(row.g + j, r, k);
-    put(row.g + H + j, sigmoid(get(row.g + H + j, k) + get(row.u + H + j, k)), k);
+  each_vector<T>(row.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+    Vec<T> r = row.sum(0, j, k), z = row.sum(1, j, k);
+    cell_sigmoids(r, z);
+    row.keep(0, j, k, r);
+    put(row.u + row.w + j, z, k);
     put(row.reset + j, r * get(row.h + j, k), k);
   });
 }
 
 template <class T>
 void plain_row(const CellRow<T>& row, bool is_relu) {
-  each_vector<T>(row.H, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-    const Vec<T> a = get(row.g + j, k) + get(row.u + j, k);
-    put_state(row, j, k, is_relu ? (a < Vec<T>{} ? Vec<T>{} : a) : tanh(a));
+  each_vector<T>(row.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+    const Vec<T> a = row.sum(0, j, k);
+    row.put_state(j, k, is_relu ? (a < Vec<T>{} ? Vec<T>{} : a) : cell_tanh(a));
   });
 }
 
@@ -95,7 +95,7 @@ void cell_row(RnnCell cell, const CellRow<T>& row) {
     case RnnCell::gru_after:
       return gru_after_row(row);
     case RnnCell::gru_before:
-      return update_row(row, row.H, true);
+      return update_row(row, 1, true);
     case RnnCell::gru_simple:
       return update_row(row, 0, false);
     default:
@@ -107,125 +107,187 @@ template <class T>
 struct Forward {
   const RnnForward& a;
   const RnnSizes& z;
-  const int64_t d;
+  const int64_t d, n0, n1, R;  // a direction, a run of rows
   const Rows rows;
-  const T *w_x, *w_h;
-  T *gates, *h, *c;
+  const bool lstm;
+  T *gates, *h, *c, *m;
+  T *u, *reset, *xs, *m_row;
 
-  Forward(const RnnForward& args, int64_t direction) : a(args), z(args.z), d(direction), rows{z, args.lengths, d} {
-    gates = static_cast<T*>(a.gates) + d * z.g_slots * z.N * z.pitch_g;
-    h = static_cast<T*>(a.h) + d * z.slots * z.N * z.pitch_h;
-    c = static_cast<T*>(a.c) + (a.c != nullptr ? d * z.slots * z.N * z.pitch_h : 0);
-    w_x = static_cast<const T*>(a.w[d].w_x), w_h = static_cast<const T*>(a.w[d].w_h);
+  Forward(const RnnForward& args, int64_t direction, int64_t first, int64_t end)
+      : a(args),
+        z(args.z),
+        d(direction),
+        n0(first),
+        n1(end),
+        R(end - first),
+        rows{z, args.lengths, d},
+        lstm(z.cell == RnnCell::lstm) {
+    gates = at(a.gates, d * z.T * z.N * z.pitch_g);
+    h = at(a.h, d * z.slots * z.N * z.pitch_h);
+    c = at(a.c, d * z.slots * z.N * z.pitch_c);
+    m = at(a.m, d * z.T * z.N * z.pitch_c);
+    u = at(a.scratch, (d * z.N + n0) * rnn_scratch(z));
+    reset = u + z.block * R * z.pitch_g;
+    xs = reset + R * z.H;
+    m_row = xs + z.block * R * z.pitch_x;
   }
-  T* state(T* base, int64_t s, int64_t n) const { return base + (s % z.slots * z.N + n) * z.pitch_h; }
-  T* gate_row(int64_t s, int64_t n) const { return gates + (s % z.g_slots * z.N + n) * z.pitch_g; }
+  static T* at(void* base, int64_t offset) { return base != nullptr ? static_cast<T*>(base) + offset : nullptr; }
+  static const T* at(const void* base, int64_t offset) {
+    return base != nullptr ? static_cast<const T*>(base) + offset : nullptr;
+  }
+  T* state(int64_t s, int64_t n) const { return h + (s % z.slots * z.N + n) * z.pitch_h; }
+  T* cell(int64_t s, int64_t n) const { return c + (s % z.slots * z.N + n) * z.pitch_c; }
+  /// What the projection takes: o tanh(c').
+  T* inner(int64_t s, int64_t n) const {
+    return m != nullptr ? m + (s * z.N + n) * z.pitch_c : m_row + (n - n0) * z.pitch_c;
+  }
+  T* output(int64_t n, int64_t s) const { return static_cast<T*>(a.y) + ((n * z.T + rows.time(n, s)) * z.D + d) * z.P; }
+  T* sums(int64_t s, int64_t n) const { return u + (s % z.block * R + n - n0) * z.pitch_g; }
 
-  void run(int64_t n0, int64_t n1) const {
-    const int64_t H = z.H, R = n1 - n0, last = rows.longest(n0, n1);
+  void run() const {
+    const int64_t last = rows.longest(n0, n1), groups = ceil_div(z.H, group_of<T>(z));
     const RnnWeights& w = a.w[d];
-    T* const u = static_cast<T*>(a.scratch) + (d * z.N + n0) * rnn_scratch(z);
-    T* const reset = u + R * z.W;
-    T* const xs = reset + R * H;
-    const T *pack_x = static_cast<const T*>(w.pack_x), *pack_h = static_cast<const T*>(w.pack_h);
-    const int64_t columns = columns_of_h(z);
-    const Weight<T> by_x{pack_x, w_x, z.W, 1, z.C, z.W}, by_h{pack_h, w_h, z.W, 1, H, columns},
-        by_reset{pack_h != nullptr ? pack_h + rnn_padded(columns) * H : nullptr, w_h + columns, z.W, 1, H, H};
-    const bool lstm = z.cell == RnnCell::lstm;
+    const Blocks<T> by_x{at(w.pack_x, 0), at(w.w_x, 0), z.C, 0, rnn_blocks(z.cell)};
     for (int64_t n = n0; n < n1; ++n) {
-      copy_row(state(h, 0, n), a.h0 != nullptr ? static_cast<const T*>(a.h0) + (d * z.N + n) * H : nullptr, H);
-      if (lstm)
-        copy_row(state(c, 0, n), a.c0 != nullptr ? static_cast<const T*>(a.c0) + (d * z.N + n) * H : nullptr, H);
+      copy_row(state(0, n), at(a.h0, (d * z.N + n) * z.P), z.P);
+      if (lstm) copy_row(cell(0, n), at(a.c0, (d * z.N + n) * z.H), z.H);
     }
     for (int64_t s0 = 0; s0 < z.T; s0 += z.block) {
       const int64_t s1 = min64(s0 + z.block, z.T), used = min64(s1, last);
-      if (s0 < used) {
-        for (int64_t s = s0; s < used; ++s)
-          for (int64_t n = n0; n < n1; ++n)
-            copy_row(xs + ((s - s0) * R + n - n0) * z.pitch_x, rows.active(n, s) ? input(n, s) : nullptr, z.C);
-        multiply(by_x, used - s0, R, xs, R * z.pitch_x, z.pitch_x, gate_row(s0, n0), z.N * z.pitch_g, z.pitch_g,
-                 static_cast<const T*>(w.bias));
+      for (int64_t s = s0; z.products && s < used; ++s)
+        for (int64_t n = n0; n < n1; ++n)
+          if (rows.active(n, s)) take_products(s, n, groups);
+      for (int64_t s = s0; !z.products && s < used; ++s)
+        for (int64_t n = n0; n < n1; ++n)
+          copy_row(xs + ((s - s0) * R + n - n0) * z.pitch_x,
+                   rows.active(n, s) ? at(a.x, (n * z.T + rows.time(n, s)) * z.C) : nullptr, z.C);
+      for (int64_t q = 0; !z.products && s0 < used && q < groups; ++q) {
+        const Group g = group<T>(z, q);
+        multiply(by_x.of(z, g), (used - s0) * R, xs, z.pitch_x, u + g.at, z.pitch_g,
+                 w.bias != nullptr ? at(w.bias, g.at) : nullptr);
       }
       for (int64_t s = s0; s < s1; ++s) {
-        if (s < used) {
-          const bool nothing = s == 0 && a.h0 == nullptr;  // the first state is 0, and so is its product
-          if (nothing)
-            copy_row<T>(u, nullptr, R * z.W);
-          else
-            multiply(by_h, 1, R, state(h, s, n0), 0, z.pitch_h, u, 0, z.W);
-          if (z.cell == RnnCell::gru_before) {
-            for (int64_t n = n0; n < n1; ++n) reset_row(cell(s, n, u + (n - n0) * z.W, reset + (n - n0) * H));
-            if (!nothing) multiply(by_reset, 1, R, reset, 0, H, u + columns, 0, z.W);
-          }
-        }
-        for (int64_t n = n0; n < n1; ++n) {
-          if (rows.active(n, s)) {
-            cell_row(z.cell, cell(s, n, u + (n - n0) * z.W, static_cast<T*>(nullptr)));
-          } else {
-            copy_row(state(h, s + 1, n), state(h, s, n), H);
-            if (lstm) copy_row(state(c, s + 1, n), state(c, s, n), H);
-            copy_row<T>(output(n, s), nullptr, H);
-            // dW_h multiplies r h by gradients that are 0 here: r must be a number.
-            if (z.cell == RnnCell::gru_before) copy_row<T>(gate_row(s, n), nullptr, z.W);
-          }
-        }
+        if (s < used) step(s, groups);
+        for (int64_t n = n0; n < n1; ++n)
+          if (!rows.active(n, s)) idle(s, n);
       }
     }
     for (int64_t n = n0; n < n1; ++n) {
-      copy_row(static_cast<T*>(a.h_n) + (d * z.N + n) * H, state(h, z.T, n), H);
-      if (lstm) copy_row(static_cast<T*>(a.c_n) + (d * z.N + n) * H, state(c, z.T, n), H);
+      copy_row(at(a.h_n, (d * z.N + n) * z.P), state(z.T, n), z.P);
+      if (lstm) copy_row(at(a.c_n, (d * z.N + n) * z.H), cell(z.T, n), z.H);
     }
   }
 
-  const T* input(int64_t n, int64_t s) const { return static_cast<const T*>(a.x) + (n * z.T + rows.time(n, s)) * z.C; }
-  T* output(int64_t n, int64_t s) const { return static_cast<T*>(a.y) + ((n * z.T + rows.time(n, s)) * z.D + d) * z.H; }
-  CellRow<T> cell(int64_t s, int64_t n, const T* u, T* reset) const {
-    const bool lstm = z.cell == RnnCell::lstm;
-    return {gate_row(s, n),
-            u,
-            state(h, s, n),
-            lstm ? state(c, s, n) : nullptr,
-            static_cast<const T*>(a.w[d].b_h),
-            static_cast<const T*>(a.w[d].p),
-            state(h, s + 1, n),
-            lstm ? state(c, s + 1, n) : nullptr,
-            output(n, s),
-            reset,
+  /// The sums of a row are its products with x, which are given, and the bias.
+  void take_products(int64_t s, int64_t n, int64_t groups) const {
+    const T* const from = at(a.x, (n * z.T + rows.time(n, s)) * z.C + d * z.W);
+    for (int64_t q = 0; q < groups; ++q) {
+      const Group g = group<T>(z, q);
+      T* const to = sums(s, n) + g.at;
+      for (int64_t b = 0; b < rnn_blocks(z.cell); ++b) {
+        const T *const x = from + b * z.H + g.j0, *const bias = at(a.w[d].bias, g.at + b * g.w);
+        each_vector<T>(g.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+          put(to + b * g.w + j, bias != nullptr ? get(x + j, k) + get(bias + j, k) : get(x + j, k), k);
+        });
+      }
+    }
+  }
+
+  void step(int64_t s, int64_t groups) const {
+    const RnnWeights& w = a.w[d];
+    const T *const w_h = at(w.w_h, 0), *const pack_h = at(w.pack_h, 0);
+    const bool nothing = s == 0 && a.h0 == nullptr;  // the first state is 0, and so is its product
+    const bool after = z.cell == RnnCell::gru_after, before = z.cell == RnnCell::gru_before;
+    const int64_t blocks = blocks_of_h(z);
+    const Blocks<T> by_h{pack_h, w_h, z.P, 0, blocks},
+        by_n{pack_h != nullptr ? pack_h + rnn_padded(blocks * z.H) * z.P : nullptr, w_h, z.P, 2, 3};
+    T* const to = sums(s, n0);
+    for (int64_t q = 0; q < groups; ++q) {
+      const Group g = group<T>(z, q);
+      T* const here = to + g.at;
+      if (!nothing) {
+        multiply<T>(by_h.of(z, g), R, state(s, n0), z.pitch_h, here, z.pitch_g, nullptr, true);
+        if (after) multiply<T>(by_n.of(z, g), R, state(s, n0), z.pitch_h, here + 3 * g.w, z.pitch_g);
+      } else if (after) {
+        for (int64_t i = 0; i < R; ++i) copy_row<T>(here + i * z.pitch_g + 3 * g.w, nullptr, g.w);
+      }
+      for (int64_t n = n0; n < n1; ++n)
+        if (rows.active(n, s)) before ? reset_row(row(s, n, g)) : cell_row(z.cell, row(s, n, g));
+    }
+    for (int64_t q = 0; before && q < groups; ++q) {
+      const Group g = group<T>(z, q);
+      if (!nothing) multiply<T>(by_n.of(z, g), R, reset, z.H, to + g.at + 2 * g.w, z.pitch_g, nullptr, true);
+      for (int64_t n = n0; n < n1; ++n)
+        if (rows.active(n, s)) cell_row(z.cell, row(s, n, g));
+    }
+    if (w.w_r == nullptr) return;
+    const Weight<T> by_r{at(w.pack_r, 0), at(w.w_r, 0), z.P, 1, z.H, z.P};
+    multiply<T>(by_r, R, inner(s, n0), z.pitch_c, state(s + 1, n0), z.pitch_h);
+    for (int64_t n = n0; n < n1; ++n)
+      if (rows.active(n, s)) copy_row(output(n, s), state(s + 1, n), z.P);
+  }
+
+  /// The state stays, the output is 0.
+  void idle(int64_t s, int64_t n) const {
+    copy_row(state(s + 1, n), state(s, n), z.P);
+    if (lstm) copy_row(cell(s + 1, n), cell(s, n), z.H);
+    copy_row<T>(output(n, s), nullptr, z.P);
+    if (m != nullptr) copy_row<T>(inner(s, n), nullptr, z.H);  // dW_r multiplies it by 0
+    // dW_h multiplies r h by gradients that are 0 here: r must be a number.
+    if (gates != nullptr && z.cell == RnnCell::gru_before) copy_row<T>(gates + (s * z.N + n) * z.pitch_g, nullptr, z.H);
+  }
+
+  CellRow<T> row(int64_t s, int64_t n, const Group& g) const {
+    const RnnWeights& w = a.w[d];
+    const bool projected = w.w_r != nullptr;
+    return {sums(s, n) + g.at,
+            gates != nullptr ? gates + (s * z.N + n) * z.pitch_g + g.j0 : nullptr,
+            state(s, n) + (projected ? 0 : g.j0),
+            lstm ? cell(s, n) + g.j0 : nullptr,
+            w.b_h != nullptr && z.cell == RnnCell::gru_after ? at(w.b_h, 2 * z.H + g.j0) : nullptr,
+            w.p != nullptr ? at(w.p, g.j0) : nullptr,
+            (projected ? inner(s, n) : state(s + 1, n)) + g.j0,
+            lstm ? cell(s + 1, n) + g.j0 : nullptr,
+            projected ? nullptr : output(n, s) + g.j0,
+            reset + (n - n0) * z.H + g.j0,
+            g.w,
             z.H};
   }
 };
 
 template <class T>
 void pack_weights(const RnnSizes& z, const RnnWeights& w, bool transposed) {
-  const T *w_x = static_cast<const T*>(w.w_x), *w_h = static_cast<const T*>(w.w_h);
-  T *pack_x = static_cast<T*>(w.pack_x), *pack_h = static_cast<T*>(w.pack_h);
-  const int64_t H = z.H, W = z.W, columns = transposed ? columns_of_rz(z) : columns_of_h(z);
+  const T *w_x = static_cast<const T*>(w.w_x), *w_h = static_cast<const T*>(w.w_h), *w_r = static_cast<const T*>(w.w_r);
+  T *pack_x = static_cast<T*>(w.pack_x), *pack_h = static_cast<T*>(w.pack_h), *pack_r = static_cast<T*>(w.pack_r);
+  const int64_t H = z.H, W = z.W, P = z.P;
   if (transposed) {
+    const int64_t columns = columns_of_rz(z);
     if (pack_x != nullptr) pack_weight(pack_x, w_x, int64_t{1}, W, W, z.C);
+    if (pack_r != nullptr) pack_weight(pack_r, w_r, int64_t{1}, P, P, H);
     if (pack_h == nullptr) return;
     if (columns < W) pack_weight(pack_h + rnn_padded(H) * columns, w_h + columns, int64_t{1}, W, H, H);
-    pack_weight(pack_h, w_h, int64_t{1}, W, columns, H);
+    pack_weight(pack_h, w_h, int64_t{1}, W, columns, P);
     return;
   }
-  if (pack_x != nullptr) pack_weight(pack_x, w_x, W, int64_t{1}, z.C, W);
-  if (pack_h != nullptr) pack_weight(pack_h, w_h, W, int64_t{1}, H, columns);
-  if (pack_h != nullptr && columns < W)
-    pack_weight(pack_h + rnn_padded(columns) * H, w_h + columns, W, int64_t{1}, H, W - columns);
+  if (pack_x != nullptr) pack_blocks(pack_x, z, w_x, z.C, 0, rnn_blocks(z.cell));
+  if (pack_r != nullptr) pack_weight(pack_r, w_r, P, int64_t{1}, H, P);
+  if (pack_h != nullptr) {
+    const int64_t blocks = blocks_of_h(z), all = rnn_blocks(z.cell);
+    pack_blocks(pack_h, z, w_h, P, 0, blocks);
+    if (blocks < all) pack_blocks(pack_h + rnn_padded(blocks * H) * P, z, w_h, P, blocks, all);
+  }
   if (w.bias == nullptr) return;
+  // In the order of the sums. b_hn of gru_after stays apart: r multiplies it.
   const T *b_x = static_cast<const T*>(w.b_x), *b_h = static_cast<const T*>(w.b_h);
-  const int64_t shared = z.cell == RnnCell::gru_after ? 2 * H : W;
-  for (int64_t j = 0; j < W; ++j) static_cast<T*>(w.bias)[j] = j < shared ? b_x[j] + b_h[j] : b_x[j];
-}
-
-template <class T>
-void gather(T* out, const RnnSizes& z, const T* x, const int64_t* lengths, bool reverse) {
-  const Rows rows{z, lengths, reverse};
-  parallel_range(z.T, max64(1, 65536 / max64(1, z.N * z.C)), [&](int64_t begin, int64_t end) {
-    for (int64_t s = begin; s < end; ++s)
-      for (int64_t n = 0; n < z.N; ++n)
-        copy_row(out + (s * z.N + n) * z.pitch_x, rows.active(n, s) ? x + (n * z.T + rows.time(n, s)) * z.C : nullptr,
-                 z.C);
-  });
+  const int64_t shared = z.cell == RnnCell::gru_after ? 2 : rnn_blocks(z.cell);
+  for (int64_t q = 0; q * group_of<T>(z) < H; ++q) {
+    const Group g = group<T>(z, q);
+    for (int64_t b = 0; b < rnn_blocks(z.cell); ++b)
+      for (int64_t j = 0; j < g.w; ++j) {
+        const int64_t from = b * H + g.j0 + j;
+        static_cast<T*>(w.bias)[g.at + b * g.w + j] = b < shared ? b_x[from] + b_h[from] : b_x[from];
+      }
+  }
 }
 
 }  // namespace
@@ -240,12 +302,8 @@ void rnn_pack(const RnnSizes& z, const RnnWeights& w, bool transposed) {
 void rnn_forward(const RnnForward& args) {
   with_float(args.z.type, [&](auto* tag) {
     using T = decltype(of(tag));
-    each_run(args.z, [&](int64_t d, int64_t n0, int64_t n1) { Forward<T>(args, d).run(n0, n1); });
+    each_run(args.z, count_runs(args.z), [&](int64_t d, int64_t n0, int64_t n1) { Forward<T>(args, d, n0, n1).run(); });
   });
-}
-
-void rnn_gather(void* out, const RnnSizes& z, const void* x, const int64_t* lengths, bool reverse) {
-  with_float(z.type, [&](auto* tag) { gather(as(tag, out), z, as(tag, x), lengths, reverse); });
 }
 
 }  // namespace FASTNN_ISA
