@@ -30,7 +30,7 @@ _CONV_TRANSPOSED = {"weight": (_moved((0, 1), (-2, -1)), _moved((-2, -1), (0, 1)
 
 _RECURRENT = {
     f"{kind}{suffix}": (_transposed, _transposed)
-    for kind in ("weight_ih", "weight_hh")
+    for kind in ("weight_ih", "weight_hh", "weight_hr")
     for suffix in ["", *(f"_l{layer}{way}" for layer in range(64) for way in ("", "_reverse"))]
 }
 

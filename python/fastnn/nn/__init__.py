@@ -27,6 +27,7 @@ from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Se
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .embedding import Embedding, EmbeddingBag
+from .jordan import Jordan
 from .linear import Flatten, Identity, Linear, Unflatten
 from .loss import (
     BCELoss,
@@ -68,7 +69,7 @@ from .pooling import (
     MaxUnpool3d,
 )
 from .regularization import StochasticDepth, l1_penalty, l2_penalty, max_norm_, without_dropout
-from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .rnn import GRU, LSTM, RNN, Elman, GRUCell, LSTMCell, RNNCell
 from .upsample import Upsample
 
 __all__ = [
@@ -168,8 +169,10 @@ __all__ = [
     "MultiLabelLoss",
     "MultiTask",
     "MultiTaskLoss",
+    "Elman",
     "GRU",
     "GRUCell",
+    "Jordan",
     "LSTM",
     "LSTMCell",
     "RNN",

@@ -1,4 +1,4 @@
-"""Recurrent layers and their cells: RNN, GRU, LSTM."""
+"""Recurrent layers and their cells: RNN (Elman), Jordan, GRU, LSTM."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
+from .utils.rnn import PackedSequence, lengths_tensor, pad_packed_sequence
 
 
 class _Recurrent(Module):
@@ -17,6 +18,7 @@ class _Recurrent(Module):
 
     _blocks = 1
     _peepholes = False
+    proj_size = 0
 
     def __init__(
         self, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, forget_bias=None
@@ -37,14 +39,17 @@ class _Recurrent(Module):
         self.bidirectional, self.forget_bias = bool(bidirectional), forget_bias
         dtype = _C.float32 if dtype is None else dtype
         directions, width = 1 + self.bidirectional, self._blocks * self.hidden_size
+        states = self.proj_size or self.hidden_size
         self._names = []
         for layer in range(self.num_layers):
-            inputs = self.input_size if layer == 0 else directions * self.hidden_size
-            shapes = {"weight_ih": (inputs, width), "weight_hh": (self.hidden_size, width)}
+            inputs = self.input_size if layer == 0 else directions * states
+            shapes = {"weight_ih": (inputs, width), "weight_hh": (states, width)}
             if self.bias:
                 shapes |= {"bias_ih": (width,), "bias_hh": (width,)}
             if self._peepholes:
                 shapes |= {"weight_ch": (3 * self.hidden_size,)}
+            if self.proj_size:
+                shapes |= {"weight_hr": (self.hidden_size, self.proj_size)}
             for suffix in ("", "_reverse")[:directions]:
                 for kind, shape in shapes.items():
                     self._names.append(f"{kind}_l{layer}{suffix}")
@@ -65,20 +70,54 @@ class _Recurrent(Module):
     def _weights(self):
         return [getattr(self, name) for name in self._names]
 
-    def _options(self, lengths):
-        if lengths is not None and not isinstance(lengths, _C.Tensor):
-            lengths = _C.tensor(lengths, dtype=_C.int64)
-        return {
-            "lengths": lengths,
-            "num_layers": self.num_layers,
-            "bidirectional": self.bidirectional,
-            "dropout": self.dropout,
-            "training": self.training,
-        }
+    def _run(self, op, x, states, lengths, table, **options):
+        """(y, states) of an operation on a batch, padded or packed, or on one sequence; y is shaped as x is."""
+        name = type(self).__name__
+        packed = x if isinstance(x, PackedSequence) else None
+        if packed is not None:
+            if lengths is not None:
+                raise ValueError(f"{name}: a PackedSequence brings its lengths, got lengths as well")
+            x, lengths = pad_packed_sequence(packed)
+        if not isinstance(x, _C.Tensor):
+            raise TypeError(f"{name}: expected x as a Tensor or a PackedSequence, got {type(x).__name__}")
+        ids = not x.is_floating_point()
+        single = x.ndim == 2 - ids
+        if single:
+            x, states = x.unsqueeze(0), [s if s is None or s.ndim != 2 else s.unsqueeze(1) for s in states]
+        weights = self._weights()
+        if ids:
+            x, weights = self._looked_up(x, table, weights)
+        elif table is not None:
+            raise TypeError(f"{name}: a table is for ids, got x of dtype {x.dtype}")
+        y, *states = op(
+            x, weights, *states, lengths=None if lengths is None else lengths_tensor(name, lengths),
+            num_layers=self.num_layers, bidirectional=self.bidirectional, dropout=self.dropout, training=self.training,
+            products=len(weights) < len(self._names), **options,
+        )  # fmt: skip
+        if packed is not None:
+            y = packed._like(y)
+        return (y[0], [s[:, 0] for s in states]) if single else (y, states)
+
+    def _looked_up(self, ids, table, weights):
+        """Inputs and weights for ids [N, T]: rows of the products of the table with W_ih, where these are fewer."""
+        if ids.ndim != 2:
+            raise ValueError(f"{type(self).__name__}: expected ids of shape [N, T] or [T], got {list(ids.shape)}")
+        if table is not None and (table.ndim != 2 or table.shape[1] != self.input_size):
+            raise ValueError(
+                f"{type(self).__name__}: expected a table of shape [V, {self.input_size}], got {list(table.shape)}"
+            )
+        if table is not None and table.shape[0] > ids.numel():
+            return F.embedding(ids, table), weights
+        each = len(weights) // (self.num_layers * (1 + self.bidirectional))
+        first = weights[: each * (1 + self.bidirectional) : each]
+        rows = [w if table is None else table @ w for w in first]
+        products = F.embedding(ids, rows[0] if len(rows) == 1 else _C.cat(rows, 1))
+        return products, [w for i, w in enumerate(weights) if i not in range(0, each * len(first), each)]
 
     def extra_repr(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]
-        for name, default in (("num_layers", 1), ("bias", True), ("dropout", 0.0), ("bidirectional", False)):
+        defaults = {"num_layers": 1, "bias": True, "dropout": 0.0, "bidirectional": False, "proj_size": 0}
+        for name, default in defaults.items():
             if getattr(self, name) != default:
                 parts.append(f"{name}={getattr(self, name)}")
         return ", ".join(parts)
@@ -99,6 +138,10 @@ _SHARED = """
     bidirectional : bool, default False
         A second set of weights reads the sequence backwards; the outputs stand side by side.
     dtype : optional, default float32
+
+    x may hold ids, integers [N, T]: they stand for rows of ``table`` [V, C] (``Embedding.weight``), or for one-hot rows
+    without it (V = C). Products with ``weight_ih_l0`` are made once for each row of the table then, not once for each
+    step, unless the table is longer than the batch. IndexError for ids outside of it.
 """
 
 
@@ -113,7 +156,8 @@ class RNN(_Recurrent):
         PyTorch's names, its matrices transposed (``fastnn.convert``); ``_reverse`` for the backward direction.
 
     Called with x [N, T, C], optionally the states h0 [num_layers D, N, H] and ``lengths`` [N] (integers, 1 to T), it
-    returns (y [N, T, D H], h_n [num_layers D, N, H]).
+    returns (y [N, T, D H], h_n [num_layers D, N, H]). x may be a `PackedSequence`, and y is one then, or one sequence
+    [T, C] without the batch's axis, which y and the states do not have then either.
     """
 
     def __init__(
@@ -125,8 +169,14 @@ class RNN(_Recurrent):
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
 
-    def forward(self, x, hx=None, lengths=None):
-        return F.rnn(x, self._weights(), hx, nonlinearity=self.nonlinearity, **self._options(lengths))
+    def forward(self, x, hx=None, lengths=None, table=None):
+        y, states = self._run(F.rnn, x, [hx], lengths, table, nonlinearity=self.nonlinearity)
+        return y, states[0]
+
+
+#: Elman's network (1990), which feeds back its hidden state, is what everybody calls an RNN; `Jordan` feeds back its
+#: output.
+Elman = RNN
 
 
 class GRU(_Recurrent):
@@ -141,7 +191,8 @@ class GRU(_Recurrent):
         Blocks r, z, n (z, n without reset) in PyTorch's order. The course's update gate is 1 - z.
 
     Called with x [N, T, C], optionally the states h0 [num_layers D, N, H] and ``lengths`` [N] (integers, 1 to T), it
-    returns (y [N, T, D H], h_n [num_layers D, N, H]).
+    returns (y [N, T, D H], h_n [num_layers D, N, H]). x may be a `PackedSequence`, and y is one then, or one sequence
+    [T, C] without the batch's axis, which y and the states do not have then either.
     """
 
     def __init__(
@@ -153,8 +204,9 @@ class GRU(_Recurrent):
         self.reset, self._blocks = reset, 2 if reset == "none" else 3
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
 
-    def forward(self, x, hx=None, lengths=None):
-        return F.gru(x, self._weights(), hx, reset=self.reset, **self._options(lengths))
+    def forward(self, x, hx=None, lengths=None, table=None):
+        y, states = self._run(F.gru, x, [hx], lengths, table, reset=self.reset)
+        return y, states[0]
 
 
 class LSTM(_Recurrent):
@@ -163,6 +215,9 @@ class LSTM(_Recurrent):
         i and f also see c, o sees c' (Gers 2000); ``weight_ch_l0`` [3 H].
     forget_bias : float, optional
         The forget gate's bias starts at this (1 or 2 lets gradients live long), instead of uniform.
+    proj_size : int, default 0
+        P > 0: the state is (o tanh(c')) ``weight_hr_l0`` [H, P] (Sak 2014); h and y have P elements, c has H, and
+        ``weight_hh_l0`` is [P, 4 H].
 
     Attributes
     ----------
@@ -170,7 +225,8 @@ class LSTM(_Recurrent):
         Blocks i, f, g, o in PyTorch's order.
 
     Called with x [N, T, C], optionally the states (h0, c0), each [num_layers D, N, H], and ``lengths`` [N] (integers, 1
-    to T), it returns (y [N, T, D H], (h_n, c_n)).
+    to T), it returns (y [N, T, D H], (h_n, c_n)). x may be a `PackedSequence`, and y is one then, or one sequence
+    [T, C] without the batch's axis, which y and the states do not have then either.
     """
 
     _blocks = 4
@@ -178,19 +234,22 @@ class LSTM(_Recurrent):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = True,
         dropout: float = 0.0, bidirectional: bool = False, peepholes: bool = False, forget_bias: float | None = None,
-        dtype=None,
+        proj_size: int = 0, dtype=None,
     ):  # fmt: skip
         if forget_bias is not None and not bias:
             raise ValueError("LSTM: forget_bias needs bias=True")
-        self._peepholes = bool(peepholes)
+        if not 0 <= proj_size < max(hidden_size, 1):
+            raise ValueError(f"LSTM: expected 0 <= proj_size < hidden_size = {hidden_size}, got {proj_size}")
+        self._peepholes, self.proj_size = bool(peepholes), int(proj_size)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, forget_bias
         )
 
-    def forward(self, x, hx=None, lengths=None):
-        h0, c0 = _pair("LSTM", hx)
-        y, h_n, c_n = F.lstm(x, self._weights(), h0, c0, peepholes=self._peepholes, **self._options(lengths))
-        return y, (h_n, c_n)
+    def forward(self, x, hx=None, lengths=None, table=None):
+        states = _pair("LSTM", hx)
+        options = {"peepholes": self._peepholes, "projection": self.proj_size > 0}
+        y, states = self._run(F.lstm, x, states, lengths, table, **options)
+        return y, tuple(states)
 
 
 def _pair(name, hx):
@@ -202,7 +261,7 @@ def _pair(name, hx):
 
 
 class _Cell(_Recurrent):
-    """One step of one layer: x [N, C] and states [N, H]."""
+    """One step of one layer: x [N, C] and states [N, H]; without the batch's axis, x [C] and states [H]."""
 
     def __init__(self, input_size, hidden_size, bias, dtype, forget_bias=None):
         super().__init__(input_size, hidden_size, 1, bias, True, 0.0, False, dtype, forget_bias)
@@ -214,10 +273,16 @@ class _Cell(_Recurrent):
             setattr(self, short, parameter)
             self._names[i] = short
 
-    def _inputs(self, x, *states):
-        if x.ndim != 2:
-            raise ValueError(f"{type(self).__name__}: expected x of shape [N, C], got {list(x.shape)}")
-        return x.unsqueeze(1), *(s if s is None else s.unsqueeze(0) for s in states)
+    def _step(self, op, x, states, **options):
+        """The states after one step of an operation."""
+        if x.ndim not in (1, 2):
+            raise ValueError(f"{type(self).__name__}: expected x of shape [N, C] or [C], got {list(x.shape)}")
+        single = x.ndim == 1
+        if single:
+            x, states = x.unsqueeze(0), [s if s is None or s.ndim != 1 else s.unsqueeze(0) for s in states]
+        states = [s if s is None else s.unsqueeze(0) for s in states]
+        _, *states = op(x.unsqueeze(1), self._weights(), *states, **options)
+        return [s[0, 0] if single else s[0] for s in states]
 
 
 class RNNCell(_Cell):
@@ -240,8 +305,7 @@ class RNNCell(_Cell):
         super().__init__(input_size, hidden_size, bias, dtype)
 
     def forward(self, x, hx=None):
-        x, h = self._inputs(x, hx)
-        return F.rnn(x, self._weights(), h, nonlinearity=self.nonlinearity)[1][0]
+        return self._step(F.rnn, x, [hx], nonlinearity=self.nonlinearity)[0]
 
 
 class GRUCell(_Cell):
@@ -264,8 +328,7 @@ class GRUCell(_Cell):
         super().__init__(input_size, hidden_size, bias, dtype)
 
     def forward(self, x, hx=None):
-        x, h = self._inputs(x, hx)
-        return F.gru(x, self._weights(), h, reset=self.reset)[1][0]
+        return self._step(F.gru, x, [hx], reset=self.reset)[0]
 
 
 class LSTMCell(_Cell):
@@ -294,6 +357,4 @@ class LSTMCell(_Cell):
         super().__init__(input_size, hidden_size, bias, dtype, forget_bias)
 
     def forward(self, x, hx=None):
-        x, h, c = self._inputs(x, *_pair("LSTMCell", hx))
-        _, h, c = F.lstm(x, self._weights(), h, c, peepholes=self._peepholes)
-        return h[0], c[0]
+        return tuple(self._step(F.lstm, x, _pair("LSTMCell", hx), peepholes=self._peepholes))

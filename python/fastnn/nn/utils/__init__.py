@@ -1,16 +1,19 @@
-"""Gradient clipping, flat parameter vectors, batch normalisation folded into the layer in front."""
+"""Gradient clipping, flat parameter vectors, batch normalisation folded into the layer in front; ``rnn``: packing."""
 
 from __future__ import annotations
 
 import copy
 import math
 
-from .. import _C
-from .._C import Tensor
-from .._rows import gradients
-from ..autograd import no_grad
+from ... import _C
+from ..._C import Tensor
+from ..._rows import gradients
+from ...autograd import no_grad
+from . import rnn
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "fold_batch_norm", "parameters_to_vector", "vector_to_parameters"]
+__all__ = [
+    "clip_grad_norm_", "clip_grad_value_", "fold_batch_norm", "parameters_to_vector", "rnn", "vector_to_parameters",
+]  # fmt: skip
 
 
 def _gradients(parameters) -> list:
@@ -102,7 +105,7 @@ def fold_batch_norm(layer, norm):
     ValueError
         When the channels differ, or `norm` keeps no running statistics.
     """
-    from .parameter import Parameter
+    from ..parameter import Parameter
 
     if norm.running_mean is None:
         raise ValueError("fold_batch_norm: expected a normalisation with running statistics")
