@@ -1,6 +1,7 @@
 """Calls that must fail: (code, exception, words of its message). The names are those of `names()`."""
 
 import numpy as np
+from malformed_rnn import RNN
 from malformed_vision import BOXES, POOL, RESIZE, TRANSFER, TRANSFORMS, WARP
 
 import fastnn
@@ -32,6 +33,8 @@ def names():
         "b": fastnn.from_numpy(np.array([[0, 0, 2, 2], [1, 1, 3, 3], [0, 1, 2, 3]], f32)),
         "c": fastnn.from_numpy(np.array([0.5, 0.25, 1.0], f32)),
         "ops": fastnn.vision.ops,
+        "nn": fastnn.nn,
+        "U": fastnn.nn.utils.rnn,
         "k": fastnn.from_numpy(np.arange(8, dtype=i64).reshape(1, 2, 2, 2)),
         "q": fastnn.from_numpy(np.arange(96, dtype=f32).reshape(2, 4, 4, 3) / 96),
         "w": fastnn.from_numpy(np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3)),
@@ -385,4 +388,4 @@ AUTOGRAD = [
 ]  # fmt: skip
 
 CALLS = [*CREATE, *VIEWS, *INDEX, *ARITHMETIC, *REDUCE, *MATMUL, *LOSSES, *AUTOGRAD, *POOL, *BOXES, *RESIZE]
-CALLS += [*WARP, *TRANSFORMS, *TRANSFER]
+CALLS += [*WARP, *TRANSFORMS, *TRANSFER, *RNN]

@@ -233,71 +233,7 @@ def test_course_peepholes_are_diagonal():
     assert changed[0, 0].tolist() == [False, False, False, True, False]
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
-
-X, OK = "fastnn.zeros(2, 3, 4)", "[fastnn.zeros(4, 20), fastnn.zeros(5, 20)]"
-LENGTHS = f"fastnn.lstm({X}, {OK}, lengths=fastnn.tensor({{}}))"
-REFUSED = [
-    (LENGTHS.format("[0, 1]"), ValueError, "lengths must be from 1 to T = 3, got 0"),
-    (LENGTHS.format("[3, 4]"), ValueError, "got 4 for row 1"),
-    (LENGTHS.format("[-1, 1]"), ValueError, "got -1"),
-    (LENGTHS.format("[2**62, 1]"), ValueError, "lengths"),
-    (LENGTHS.format("[1]"), ValueError, "lengths must be .N. = .2."),
-    (LENGTHS.format("[[1, 2]]"), ValueError, "lengths must be"),
-    (LENGTHS.format("3"), ValueError, "lengths must be"),
-    (LENGTHS.format("[1.0, 2.0]"), TypeError, "lstm"),
-    (f"fastnn.lstm({X}[0], {OK})", ValueError, "x must be .N, T, C."),
-    (f"fastnn.lstm({X}.long(), {OK})", TypeError, "float32 or float64"),
-    (f"fastnn.lstm({X}.double(), {OK})", TypeError, "W_x must be float64"),
-    (f"fastnn.lstm(fastnn.zeros(2, 3, 5), {OK})", ValueError, "W_x must be"),
-    (f"fastnn.gru({X}, {OK})", ValueError, "gru: W_x must be"),
-    (f"fastnn.rnn({X}, {OK})", ValueError, "rnn: W_x must be"),
-    (f"fastnn.lstm({X}, [])", ValueError, "weights for each layer"),
-    (f"fastnn.lstm({X}, {OK} * 2)", ValueError, "b_x must be"),
-    (f"fastnn.lstm({X}, {OK} * 3)", ValueError, "weights for each layer"),
-    (f"fastnn.lstm({X}, {OK}, num_layers=2)", ValueError, "2 in all, got 2"),
-    (f"fastnn.lstm({X}, {OK} * 2, num_layers=2)", ValueError, "W_x must be .5, 20."),
-    (f"fastnn.lstm({X}, {OK}, bidirectional=True)", ValueError, "got 2 tensors"),
-    (f"fastnn.lstm({X}, {OK}, peepholes=True)", ValueError, "expected 3"),
-    (f"fastnn.lstm({X}, {OK} + [fastnn.zeros(5)], peepholes=True)", ValueError, "peephole"),
-    (f"fastnn.lstm({X}, {OK}, num_layers=0)", ValueError, "num_layers"),
-    (f"fastnn.lstm({X}, {OK}, num_layers=-1)", ValueError, "num_layers"),
-    (f"fastnn.lstm({X}, {OK}, num_layers=2**62)", (ValueError, OverflowError), ""),
-    (f"fastnn.lstm({X}, {OK}, dropout=1.5)", ValueError, "dropout"),
-    (f"fastnn.lstm({X}, {OK}, dropout=float('nan'))", ValueError, "dropout"),
-    (f"fastnn.lstm({X}, {OK}, fastnn.zeros(2, 5))", ValueError, "h0 must be .1, 2, 5."),
-    (f"fastnn.lstm({X}, {OK}, fastnn.zeros(1, 3, 5))", ValueError, "h0 must be"),
-    (f"fastnn.lstm({X}, {OK}, fastnn.zeros(1, 2, 5), fastnn.zeros(1, 2, 4))", ValueError, "c0 must be"),
-    (f"fastnn.lstm({X}, {OK}, fastnn.zeros(1, 2, 5).double())", TypeError, "h0 must be float32"),
-    (f"fastnn.lstm({X}, {OK}, fastnn.zeros(2, 2, 5))", ValueError, "h0 must be"),
-    (f"fastnn.lstm({X}, [fastnn.zeros(4, 20), fastnn.zeros(20)])", ValueError, "W_h must be"),
-    (f"fastnn.lstm({X}, [fastnn.zeros(20, 4), fastnn.zeros(20, 5)])", ValueError, "W_x must be"),
-    (f"fastnn.lstm({X}, 3)", TypeError, ""),
-    (f"fastnn.lstm({X}, [None, None])", TypeError, ""),
-    (f"fastnn.lstm(None, {OK})", TypeError, ""),
-    (f"fastnn.gru({X}, {OK}, reset='both')", ValueError, "reset must be"),
-    (f"fastnn.rnn({X}, {OK}, nonlinearity='sin')", ValueError, "nonlinearity must be"),
-    ("nn.LSTM(3, 0)", ValueError, "hidden_size"),
-    ("nn.LSTM(-1, 2)", ValueError, "input_size"),
-    ("nn.GRU(3, 2, 0)", ValueError, "num_layers"),
-    ("nn.GRU(3, 2, reset='x')", ValueError, "reset"),
-    ("nn.RNN(3, 2, nonlinearity='x')", ValueError, "nonlinearity"),
-    ("nn.RNN(3, 2, batch_first=False)", ValueError, "batch_first"),
-    ("nn.RNN(3, 2, dropout=2)", ValueError, "dropout"),
-    ("nn.LSTM(3, 2, bias=False, forget_bias=1.0)", ValueError, "forget_bias"),
-    ("nn.LSTM(3, 2)(fastnn.zeros(1, 1, 3), fastnn.zeros(1, 1, 2))", ValueError, "a pair"),
-    ("nn.LSTM(4, 2)(fastnn.zeros(1, 1, 3))", ValueError, "W_x must be"),
-    ("nn.LSTM(3, 2)(fastnn.zeros(1, 4, 3), lengths=[5])", ValueError, "got 5"),
-    ("nn.LSTMCell(3, 2)(fastnn.zeros(1, 1, 3))", ValueError, "expected x of shape .N, C."),
-    ("nn.LSTMCell(3, 2)(fastnn.zeros(2, 3), (fastnn.zeros(1, 2), fastnn.zeros(2, 2)))", ValueError, "h0 must be"),
-    ("nn.GRUCell(3, 2)(fastnn.zeros(2, 3), fastnn.zeros(2, 3))", ValueError, "h0 must be"),
-]
-
-
-@pytest.mark.parametrize("code, error, words", REFUSED, ids=[r[0] for r in REFUSED])
-def test_refused(code, error, words):
-    with pytest.raises(error, match=words or None):
-        eval(code)
+# --- what was checked stays checked -----------------------------------------------------------------------------------
 
 
 def test_lengths_changed_after_use_do_not_matter():
