@@ -162,7 +162,9 @@ class Optimizer:
                     p.detach()[rows] = part
                     for name, value in state_part.items():
                         if value.ndim:
-                            state.setdefault(name, zeros_for(p))[rows] = value
+                            if name not in state:  # a variant that was switched on between steps
+                                state[name] = zeros_for(p)
+                            state[name][rows] = value
 
                 work.append((group, rate, [part], [found.values], [state_part], put_back))
         return work

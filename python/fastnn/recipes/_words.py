@@ -14,9 +14,9 @@ water river sea mountain""".split()
 
 
 def train_word2vec(args, epochs: int) -> KeyedVectors:
-    """Skip-gram with negative sampling; frequent words are thinned out more than usual, as the text is short."""
+    """Skip-gram with negative sampling."""
     text = Text8(args.data_dir)
-    model = Word2Vec(vector_size=100, window=5, negative=10, sample=1e-4, sg=True, epochs=epochs, seed=args.seed + 1)
+    model = Word2Vec(vector_size=100, window=5, negative=5, sg=True, epochs=epochs, seed=args.seed + 1)
     model.build_vocab(text.sentences)
     begin = time.perf_counter()
     model.train(text.sentences)

@@ -8,7 +8,7 @@ Takes ``vectors.bin`` (word2vec's binary format) from --out or from word2vec-tex
 from fastnn.recipes import _common, _words
 
 NAME = "analogies"
-DEFAULTS = dict(epochs=10)
+DEFAULTS = dict(epochs=5)
 QUESTIONS = ["man king woman", "france paris germany", "good better bad", "one first two", "father mother son"]
 
 

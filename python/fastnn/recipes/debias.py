@@ -12,7 +12,7 @@ from fastnn.recipes import _common, _words
 from fastnn.text import bias_direction, debias
 
 NAME = "debias"
-DEFAULTS = dict(epochs=10)
+DEFAULTS = dict(epochs=5)
 DEFINING = [("he", "she"), ("his", "her"), ("man", "woman"), ("father", "mother"), ("son", "daughter"),
             ("king", "queen"), ("brother", "sister"), ("male", "female")]  # fmt: skip
 NEUTRAL = """doctor teacher engineer scientist writer artist singer nurse lawyer soldier musician programmer author

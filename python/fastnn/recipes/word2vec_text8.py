@@ -8,7 +8,7 @@
 from fastnn.recipes import _common, _words
 
 NAME = "word2vec-text8"
-DEFAULTS = dict(epochs=10)
+DEFAULTS = dict(epochs=5)
 
 
 def main(args):
