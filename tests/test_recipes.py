@@ -117,7 +117,6 @@ def test_lenet(tmp_path):
     ("cnn-fashion", 0.92, None),
     ("happy-house", 0.75, 0.75),
     ("cifar-resnet20", 0.74, None),
-    ("inception-cifar", 0.70, None),
 ])  # fmt: skip
 def test_convolutional_networks(name, least, short, tmp_path):
     if not FULL and short is None:

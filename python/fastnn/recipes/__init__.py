@@ -69,7 +69,7 @@ RECIPES = {
         Recipe("cifar-resnet20", "photographs of ten kinds, residual network", "CIFAR-10, 10,000 images",
                "75 % test accuracy", "4 min", "32x32 colour image"),
         Recipe("inception-cifar", "photographs of ten kinds, Inception modules", "CIFAR-10, 10,000 images",
-               "75 % test accuracy", "3 min", "32x32 colour image"),
+               "learning curves", "3 min", "32x32 colour image"),
         Recipe("planar", "separate the petals of a flower", "generated, 400 points", "90 % accuracy", "5 s",
                "points x, y"),
         Recipe("xor", "exclusive or, which no line can separate", "generated, 4 points", "100 % accuracy", "2 s",
