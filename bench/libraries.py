@@ -96,8 +96,8 @@ def to_numpy(value):
     return [np.asarray(value)]
 
 
-def onnx_session(nodes, inputs, constants, threads, opset=17):
-    """An ONNX Runtime session of a small graph with one output, named ``out``.
+def onnx_session(nodes, inputs, constants, threads, opset=17, out=None):
+    """An ONNX Runtime session of a graph with one output, named ``out``, of type `out` (float by default).
 
     `inputs` maps names to example arrays, `constants` names to arrays baked into the graph.
     """
@@ -109,7 +109,7 @@ def onnx_session(nodes, inputs, constants, threads, opset=17):
         nodes,
         "case",
         [helper.make_tensor_value_info(n, kinds[str(x.dtype)], x.shape) for n, x in inputs.items()],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("out", out or TensorProto.FLOAT, None)],
         [numpy_helper.from_array(x, n) for n, x in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
