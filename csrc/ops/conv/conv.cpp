@@ -63,12 +63,47 @@ Tensor channel_sums(const Tensor& g) {
   return sum(g, axes, false);
 }
 
-struct Conv {
-  const char* name = "conv";
+/// What both directions share. Transposed is the convolution from y to x, backwards: its `in` side is y.
+template <bool Transposed>
+struct Convolution {
+  const char* name = Transposed ? "conv_transpose" : "conv";
   Activation act = Activation::none;
   ConvShape shape;
   ConvWeights layout;
 
+  static constexpr auto* along = Transposed ? &launch_conv_adjoint : &launch_conv;
+  static constexpr auto* back = Transposed ? &launch_conv : &launch_conv_adjoint;
+
+  Tensor forward(Saved& saved, const Tensor& x, const Tensor& weight, const Tensor& bias, const char*, int axes,
+                 const ConvOptions&) {
+    const int64_t channels = layout.groups * (Transposed ? layout.C : layout.F);
+    const Tensor y = empty(result_shape(x, Transposed ? shape.in : shape.out, axes, channels), x.dtype());
+    along(shape, layout, y, dense(x), dense(weight), bias.defined() ? dense(bias) : bias, act);
+    saved.keep(x);
+    saved.keep(weight);
+    saved.keep(act == Activation::relu ? y : Tensor());
+    return y;
+  }
+
+  void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
+    const Tensor &x = saved[0], &weight = saved[1];
+    const Tensor g = pre_activation(dy[0], saved[2], act);
+    if (dx.needs(0)) {
+      dx[0] = empty(x.shape(), x.dtype());
+      back(shape, layout, dx[0], g, contiguous(weight), Tensor(), Activation::none);
+    }
+    const bool joint = !Transposed && dx.needs(1) && dx.needs(2);  // the sums of g come with the gradient of weight
+    if (dx.needs(2)) dx[2] = joint ? empty({layout.groups * layout.F}, x.dtype()) : channel_sums(g);
+    if (dx.needs(1)) {
+      dx[1] = empty(weight.shape(), weight.dtype());
+      const Tensor in = contiguous(x);
+      launch_conv_weight_gradient(shape, layout, dx[1], joint ? dx[2] : Tensor(), Transposed ? g : in,
+                                  Transposed ? in : g);
+    }
+  }
+};
+
+struct Conv : Convolution<false> {
   void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const char* op, int axes,
              const ConvOptions& options) {
     name = op;
@@ -87,41 +122,9 @@ struct Conv {
     layout.groups = groups, layout.C = C, layout.F = F / groups;
     layout.w_c = F, layout.w_f = 1, layout.w_group = layout.F, layout.tap = C * F;
   }
-
-  Tensor forward(Saved& saved, const Tensor& x, const Tensor& weight, const Tensor& bias, const char*, int axes,
-                 const ConvOptions&) {
-    const Tensor y = empty(result_shape(x, shape.out, axes, layout.groups * layout.F), x.dtype());
-    launch_conv(shape, layout, y, dense(x), dense(weight), bias.defined() ? dense(bias) : bias, act);
-    saved.keep(x);
-    saved.keep(weight);
-    saved.keep(act == Activation::relu ? y : Tensor());
-    return y;
-  }
-
-  void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
-    const Tensor &x = saved[0], &weight = saved[1];
-    const Tensor g = pre_activation(dy[0], saved[2], act);
-    if (dx.needs(0)) {
-      dx[0] = empty(x.shape(), x.dtype());
-      launch_conv_adjoint(shape, layout, dx[0], g, contiguous(weight), Tensor(), Activation::none);
-    }
-    if (dx.needs(1)) {
-      dx[1] = empty(weight.shape(), weight.dtype());
-      if (dx.needs(2)) dx[2] = empty({layout.groups * layout.F}, x.dtype());
-      launch_conv_weight_gradient(shape, layout, dx[1], dx[2], contiguous(x), g);
-    } else if (dx.needs(2)) {
-      dx[2] = channel_sums(g);
-    }
-  }
 };
 
-/// The convolution from y to x, backwards: its `in` side is y.
-struct ConvTranspose {
-  const char* name = "conv_transpose";
-  Activation act = Activation::none;
-  ConvShape shape;
-  ConvWeights layout;
-
+struct ConvTranspose : Convolution<true> {
   void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const char* op, int axes,
              const ConvOptions& options) {
     name = op;
@@ -138,30 +141,6 @@ struct ConvTranspose {
     shape = conv_transpose_shape(op, spatial(x, 1, axes), spatial(weight, 0, axes), options);
     layout.groups = groups, layout.C = C, layout.F = channels / groups;
     layout.w_c = 1, layout.w_f = C, layout.w_group = layout.F * C, layout.tap = channels * C;
-  }
-
-  Tensor forward(Saved& saved, const Tensor& x, const Tensor& weight, const Tensor& bias, const char*, int axes,
-                 const ConvOptions&) {
-    const Tensor y = empty(result_shape(x, shape.in, axes, layout.groups * layout.C), x.dtype());
-    launch_conv_adjoint(shape, layout, y, dense(x), dense(weight), bias.defined() ? dense(bias) : bias, act);
-    saved.keep(x);
-    saved.keep(weight);
-    saved.keep(act == Activation::relu ? y : Tensor());
-    return y;
-  }
-
-  void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
-    const Tensor &x = saved[0], &weight = saved[1];
-    const Tensor g = pre_activation(dy[0], saved[2], act);
-    if (dx.needs(0)) {
-      dx[0] = empty(x.shape(), x.dtype());
-      launch_conv(shape, layout, dx[0], g, contiguous(weight), Tensor(), Activation::none);
-    }
-    if (dx.needs(1)) {
-      dx[1] = empty(weight.shape(), weight.dtype());
-      launch_conv_weight_gradient(shape, layout, dx[1], Tensor(), g, contiguous(x));
-    }
-    if (dx.needs(2)) dx[2] = channel_sums(g);
   }
 };
 
