@@ -95,28 +95,62 @@ def test_an_image_alone_has_the_bits_it_has_in_a_batch(isa):
 
 @pytest.mark.parametrize("isa", harness.ISAS)
 @pytest.mark.parametrize(
-    "shape, f, padding, activation",
+    "shape, f, padding, activation, dilation",
     [
-        ((2, 16, 16, 32), 32, 1, None),
-        ((3, 15, 17, 48), 64, 1, "relu"),  # odd sizes: the last patches are cut
-        ((1, 20, 13, 64), 48, ((2, 0), (0, 3)), None),
-        ((2, 14, 15, 96), 80, 2, "relu"),
+        ((2, 16, 16, 32), 32, 1, None, 1),
+        ((3, 15, 17, 48), 64, 1, "relu", 1),  # odd sizes: the last patches are cut
+        ((1, 20, 13, 64), 48, ((2, 0), (0, 3)), None, 1),
+        ((2, 14, 15, 96), 80, 2, "relu", 1),
+        ((5, 11, 23, 16), 16, 1, "relu", 1),  # one vector of channels
+        ((3, 7, 7, 128), 160, 1, None, 1),  # few patches: weights are transformed where they are used
+        ((2, 17, 19, 32), 16, 2, None, 2),  # patches of every second, every third pixel
+        ((2, 21, 20, 16), 48, ((0, 3), (4, 1)), "relu", (3, 2)),
     ],
 )
-def test_winograd(shape, f, padding, activation, isa):
-    """Wide 3x3 windows take fewer products; the error stays within 2e-6 of the largest value, also of the gradients."""
+def test_winograd(shape, f, padding, activation, dilation, isa):
+    """3x3 windows take fewer products; the error stays within 2e-6 of the largest value, also of the gradients."""
     arrays = randn(*shape), randn(3, 3, shape[-1], f), randn(f)
     with harness.isa(isa):
         results = []
         for dtype in ("float32", "float64"):
             tensors = [fastnn.tensor(a, dtype=dtype, requires_grad=True) for a in arrays]
-            y = F.conv2d(*tensors, padding=padding, activation=activation)
+            y = F.conv2d(*tensors, padding=padding, activation=activation, dilation=dilation)
             y.backward(fastnn.tensor(randn(*y.shape, seed=1), dtype=dtype))
             results.append([y.detach().numpy(), *(t.grad.numpy() for t in tensors)])
             whole = y.detach().numpy()
             for i in range(shape[0]):
-                alone = F.conv2d(tensors[0][i : i + 1], *tensors[1:], padding=padding, activation=activation)
+                image = tensors[0][i : i + 1]
+                alone = F.conv2d(image, *tensors[1:], padding=padding, activation=activation, dilation=dilation)
                 assert np.array_equal(alone.detach().numpy()[0], whole[i])
+        for ours, exact in zip(*results, strict=True):
+            assert np.abs(ours - exact).max() <= 2e-6 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("isa", harness.ISAS)
+@pytest.mark.parametrize(
+    "shape, f, kernel, kw",
+    [
+        ((3, 28, 28, 1), 6, (5, 5), {}),  # pixels taken in twos
+        ((2, 12, 16, 3), 4, (3, 3), {"padding": 1, "activation": "relu"}),  # in fours; the images' gradient too
+        ((2, 13, 24, 5), 3, (3, 2), {"stride": (2, 3), "padding": (1, 0)}),
+        ((2, 9, 11, 40), 40, (3, 3), {"padding": 1, "groups": 40, "activation": "relu"}),
+        ((3, 10, 25, 19), 19, (2, 3), {"padding": (0, 3), "groups": 19, "stride": 2, "dilation": (3, 1)}),
+        ((2, 4, 1, 32), 32, (3, 3), {"padding": (2, 1), "groups": 32}),  # no window is inside
+    ],
+)
+def test_narrow_and_depthwise(shape, f, kernel, kw, isa):
+    """Few channels, and depthwise windows, against float64 and image by image."""
+    arrays = randn(*shape), randn(*kernel, shape[-1] // kw.get("groups", 1), f), randn(f)
+    with harness.isa(isa):
+        results = []
+        for dtype in ("float32", "float64"):
+            tensors = [fastnn.tensor(a, dtype=dtype, requires_grad=True) for a in arrays]
+            y = F.conv2d(*tensors, **kw)
+            y.backward(fastnn.tensor(randn(*y.shape, seed=1), dtype=dtype))
+            results.append([y.detach().numpy(), *(t.grad.numpy() for t in tensors)])
+            for i in range(shape[0]):
+                alone = F.conv2d(tensors[0][i : i + 1], *tensors[1:], **kw)
+                assert np.array_equal(alone.detach().numpy()[0], y.detach().numpy()[i])
         for ours, exact in zip(*results, strict=True):
             assert np.abs(ours - exact).max() <= 2e-6 * np.abs(exact).max()
 
@@ -137,6 +171,9 @@ def test_gradients_do_not_depend_on_threads():
             (randn(3, 21, 22, 64), randn(3, 3, 64, 48), {"padding": 1}),
             (randn(3, 40, 41, 3), randn(5, 5, 3, 32), {"padding": 2, "stride": 2}),
             (randn(16, 24, 24, 24), randn(3, 3, 1, 24), {"padding": 1, "groups": 24, "stride": 2}),
+            (randn(9, 26, 25, 24), randn(2, 2, 1, 24), {"padding": 1, "groups": 24}),
+            (randn(24, 28, 28, 1), randn(5, 5, 1, 6), {"padding": 2}),
+            (randn(16, 16, 16, 16), randn(3, 3, 16, 16), {"padding": 2, "dilation": 2}),
         ]:
             shape = F.conv2d(fastnn.tensor(x), fastnn.tensor(w), **kw).shape
             results = []

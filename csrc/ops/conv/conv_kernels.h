@@ -42,36 +42,83 @@ static int64_t conv_columns(const ConvArgs<T>& g) {
   return g.depthwise() ? 1 : (g.F + 15) / 16 * 16;
 }
 
-/// Whether conv_forward takes 3x3 windows by Winograd's F(2x2, 3x3): 16 products for four pixels instead of 36. From
-/// channels that fill vectors, and images large enough to pay for the transformed weights, on; the batch does not
-/// decide, so an image alone has the same bits.
+/// Winograd's F(2x2, 3x3) (conv_winograd.h) takes the pixels of y two by two, `dilation` apart: this many pairs along
+/// an axis, one residue of the position after the other.
+static int64_t conv_winograd_pairs_of(int64_t out, int64_t dilation, int64_t residue) {
+  return ((out - residue + dilation - 1) / dilation + 1) / 2;
+}
+static int64_t conv_winograd_pairs(int64_t out, int64_t dilation) {
+  int64_t pairs = 0;
+  for (int64_t r = 0; r < dilation && r < out; ++r) pairs += conv_winograd_pairs_of(out, dilation, r);
+  return pairs;
+}
+template <class T>
+static int64_t conv_winograd_patches(const ConvArgs<T>& g) {
+  return g.N * conv_winograd_pairs(g.out[1], g.dilation[1]) * conv_winograd_pairs(g.out[2], g.dilation[2]);
+}
+
+/// Whether conv_forward takes 3x3 windows by Winograd: 16 products for four pixels instead of 36. From channels that
+/// fill vectors, and images large enough to pay for the transformed weights and whose pixels mostly come in pairs, on;
+/// the batch does not decide, so an image alone has the same bits.
 template <class T>
 static bool conv_winograds(const ConvArgs<T>& g) {
-  bool fits = sizeof(T) == 4 && g.groups == 1 && g.C >= 32 && g.F >= 32 && g.C % 16 == 0 && g.F % 16 == 0;
-  for (int i = 0; i < 3; ++i) fits = fits && g.taps[i] == (i == 0 ? 1 : 3) && g.stride[i] == 1 && g.dilation[i] == 1;
-  return fits && g.in[0] == 1 && g.out[0] == 1 && g.pad[0] == 0 && g.out[1] * g.out[2] >= 192;
+  bool fits = sizeof(T) == 4 && g.groups == 1 && g.C >= 16 && g.F >= 16 && g.C % 16 == 0 && g.F % 16 == 0;
+  for (int i = 0; i < 3; ++i) fits = fits && g.taps[i] == (i == 0 ? 1 : 3) && g.stride[i] == 1 && g.dilation[i] <= 8;
+  if (!fits || g.in[0] != 1 || g.out[0] != 1 || g.pad[0] != 0 || g.out[1] * g.out[2] < 36) return false;
+  const int64_t pairs = conv_winograd_pairs(g.out[1], g.dilation[1]) * conv_winograd_pairs(g.out[2], g.dilation[2]);
+  return pairs <= g.out[1] * g.out[2] * 2 / 5;
+}
+
+/// How many neighbouring pixels of few channels are taken as one (conv_widen.h), 1: none. As many as fit a vector of
+/// the widest instruction set and divide a line.
+template <class T>
+static int64_t conv_widening(const ConvArgs<T>& g) {
+  if (sizeof(T) != 4 || g.groups != 1 || g.F < 1 || g.F > 8 || g.K() == 0 || g.dilation[2] != 1) return 1;
+  if (g.y != nullptr && g.y_at[2] != g.F) return 1;
+  int64_t P = 16 / g.F;
+  while (P > 1 && (g.out[2] % P != 0 || g.stride[2] > 4 * g.taps[2] / (P - 1))) --P;
+  return P;
+}
+template <class T>
+static int64_t conv_widened_taps(const ConvArgs<T>& g, int64_t P) {
+  return g.taps[0] * g.taps[1] * (g.taps[2] + (P - 1) * g.stride[2]);
 }
 
 /// Elements of working memory that conv_forward needs for its packed weights.
 template <class T>
 static int64_t conv_forward_scratch(const ConvArgs<T>& g) {
-  return conv_winograds(g) ? 16 * g.C * g.F : g.groups * g.K() * conv_columns(g);
+  if (conv_winograds(g)) return 16 * g.C * g.F;
+  const int64_t P = conv_widening(g);
+  if (P > 1) return conv_widened_taps(g, P) * g.C * (16 + P * g.F) + P * g.F;
+  return g.groups * g.K() * conv_columns(g);
+}
+
+/// Whether the gradient of w goes by Winograd as well (its partial results are 16 ninths of w's size each).
+template <class T>
+static bool conv_winograds_gradient(const ConvArgs<T>& g) {
+  return conv_winograds(g) && g.C * g.F <= 1 << 18;
 }
 
 /// The sum over pixels in the gradient of w is cut into this many parts, each with a partial result of its own: by the
 /// shapes alone, more of them the smaller w is.
 template <class T>
 static int64_t conv_weight_parts(const ConvArgs<T>& g) {
-  const int64_t size = g.groups * g.K() * conv_columns(g), blocks = g.pixels() / 512;
-  int64_t parts = 1;
-  while (parts < 16 && parts * 2 <= blocks && parts * 2 * size <= (1 << 20)) parts *= 2;
+  int64_t size = g.groups * g.K() * conv_columns(g), blocks = g.pixels() / 512, most = 1 << 20, parts = 1;
+  if (conv_winograds_gradient(g)) {  // at least two, if there is something to share
+    size = 16 * g.C * g.F, blocks = conv_winograd_patches(g) / 32;
+    most = 2 * size > 1 << 22 ? 2 * size : 1 << 22;
+  }
+  while (parts < 16 && parts * 2 <= blocks && parts * 2 * size <= most) parts *= 2;
   return parts;
 }
 
 /// Elements of working memory of conv_weight_gradient: partial results of dw and of the bias gradient.
 template <class T>
 static int64_t conv_weight_scratch(const ConvArgs<T>& g) {
-  return conv_weight_parts(g) * g.groups * (g.K() + 1) * conv_columns(g);
+  const int64_t P = conv_widening(g);
+  if (P > 1) return (16 * 16 + P * g.F) * (conv_widened_taps(g, P) * g.C + 1);
+  const int64_t rows = conv_winograds_gradient(g) ? 16 * g.C : g.K();
+  return conv_weight_parts(g) * g.groups * (rows + 1) * conv_columns(g);
 }
 
 /// y as above.
@@ -89,11 +136,19 @@ FASTNN_KERNEL(conv_weight_gradient_f64, const ConvArgs<double>& args, const doub
 FASTNN_KERNEL(conv_scatter_f32, const ConvArgs<float>& args, float* x, const float* dy, float* scratch)
 FASTNN_KERNEL(conv_scatter_f64, const ConvArgs<double>& args, double* x, const double* dy, double* scratch)
 
-/// Whether conv_scatter is the better adjoint: vectors would be half empty otherwise.
+/// Whether conv_scatter is the better adjoint: vectors would be half empty otherwise. Not for strides of one where the
+/// pixels can be widened and that costs less (in vectors of a pixel: products, and what adding up windows takes).
 template <class T>
 static bool conv_scatters(const ConvArgs<T>& g) {
-  return !g.depthwise() && g.C * static_cast<int64_t>(sizeof(T)) <= 32 && g.tap_count() > 1 && g.C > 0 && g.F > 0 &&
-         g.F <= kGemmChunk;
+  if (g.depthwise() || g.C * static_cast<int64_t>(sizeof(T)) > 32 || g.tap_count() <= 1 || g.C == 0 || g.F == 0 ||
+      g.F > kGemmChunk)
+    return false;
+  ConvArgs<T> back = g;
+  back.C = g.F, back.F = g.C, back.y = nullptr;
+  for (int i = 0; i < 3; ++i) back.out[i] = g.in[i];
+  const int64_t P = g.stride[0] * g.stride[1] * g.stride[2] == 1 ? conv_widening(back) : 1;
+  const int64_t windows = (g.K() + 15) / 16 * g.F + 24 * g.taps[0] * g.taps[1];
+  return P == 1 || conv_widened_taps(back, P) * g.F / P * g.in_pixels() > windows * g.image_pixels();
 }
 template <class T>
 static int64_t conv_scatter_scratch(const ConvArgs<T>& g) {
