@@ -97,7 +97,7 @@ RECIPES = {
                "look-alike tops: 88 % of errors", "1 min"),
         Recipe("optimizers", "GD, mini-batch, momentum, RMSprop, Adam", "generated, 300 points", "Adam first", "5 s"),
         Recipe("word2vec-text8", "vectors of words from their neighbours", "text8, 1.2 million words",
-               "5.5 % of analogies, WS-353 0.41", "20 s"),
+               "5.4 % of analogies, WS-353 0.41", "20 s"),
         Recipe("glove-text8", "vectors of words from counts", "text8, 1.2 million words",
                "5 % of analogies, WS-353 0.34", "30 s"),
         Recipe("analogies", "man is to king as woman is to ...", "text8, or your own vectors", "by section", "20 s"),
