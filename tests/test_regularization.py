@@ -72,6 +72,10 @@ def test_monitoring_without_dropout():
     with nn.without_dropout(model):
         assert [m.p for m in list(model)[1:]] == [0, 0, 0]
     assert [m.p for m in list(model)[1:]] == [0.5, 0.3, 0.2]
+    rnn, x = nn.LSTM(4, 4, num_layers=2, dropout=0.5), fastnn.ones(3, 5, 4)
+    with nn.without_dropout(rnn):
+        assert (array(rnn(x)[0]) == array(rnn(x)[0])).all()
+    assert rnn.dropout == 0.5 and (array(rnn(x)[0]) != array(rnn(x)[0])).any()
 
 
 def test_dropout_of_channels_is_captured_with_the_same_bits():

@@ -8,6 +8,7 @@ from ..autograd import no_grad
 from . import functional as F
 from .dropout import Dropout, _ChannelDropout
 from .module import Module
+from .rnn import _Recurrent
 
 __all__ = ["l1_penalty", "l2_penalty", "max_norm_", "StochasticDepth", "without_dropout"]
 
@@ -96,15 +97,16 @@ class without_dropout:
     """
 
     def __init__(self, model: Module):
-        kinds = (Dropout, _ChannelDropout, StochasticDepth)
-        self._layers = [m for m in model.modules() if isinstance(m, kinds)]
+        # Recurrent layers drop between their layers, by an attribute of their own.
+        kinds = {Dropout: "p", _ChannelDropout: "p", StochasticDepth: "p", _Recurrent: "dropout"}
+        self._places = [(m, name) for m in model.modules() for kind, name in kinds.items() if isinstance(m, kind)]
 
     def __enter__(self):
-        self._kept = [layer.p for layer in self._layers]
-        for layer in self._layers:
-            layer.p = 0.0
+        self._kept = [getattr(layer, name) for layer, name in self._places]
+        for layer, name in self._places:
+            setattr(layer, name, 0.0)
         return self
 
     def __exit__(self, *_):
-        for layer, p in zip(self._layers, self._kept):
-            layer.p = p
+        for (layer, name), p in zip(self._places, self._kept):
+            setattr(layer, name, p)
