@@ -193,7 +193,8 @@ class TensorBoardLogger(Callback):
     ----------
     folder : str or Path
     every_batch : bool
-        Also the loss of every batch, under ``batch/loss``.
+        Also the loss of every batch, as ``batch/loss`` in a run of its own, ``batches``: its steps are batches, those
+        of the others epochs.
     """
 
     def __init__(self, folder, every_batch: bool = False):
@@ -219,14 +220,15 @@ class TensorBoardLogger(Callback):
     def on_fit_begin(self, trainer):
         if trainer.epoch:
             start = self._event.SessionLog(status=self._event.SessionLog.START)
-            for part in ("train", "validation"):
+            epoch, batch = trainer.epoch + 1, trainer.step + 1
+            for part, step in (("train", epoch), ("validation", epoch), ("batches", batch)):
                 if (self.folder / part).exists():
-                    event = self._event.Event(wall_time=time.time(), step=trainer.epoch + 1, session_log=start)
+                    event = self._event.Event(wall_time=time.time(), step=step, session_log=start)
                     self._writer(part).add_event(event)
 
     def on_batch_end(self, trainer, logs):
         if self.every_batch:
-            self._add("train", "batch/loss", logs["loss"], trainer.step)
+            self._add("batches", "batch/loss", logs["loss"], trainer.step)
 
     def on_epoch_end(self, trainer, logs):
         for name, value in logs.items():
