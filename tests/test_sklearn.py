@@ -10,6 +10,7 @@ from fastnn import nn
 
 pytest.importorskip("sklearn", minversion="1.6")
 
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_diabetes, load_digits, make_classification, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -65,6 +66,8 @@ def test_several_outputs_and_several_labels():
     x, y = make_multilabel_classification(300, random_state=0)
     model = FastNNClassifier(learning_rate=1e-2, max_iter=200, random_state=0).fit(x, y)
     assert model.predict(x).shape == y.shape and model.score(x, y) > 0.6
+    few = FastNNClassifier(max_iter=3, random_state=0)
+    assert (few.fit(x, csr_matrix(y)).predict_proba(x) == few.fit(x, y).predict_proba(x)).all()
     targets = np.stack([x[:, 0], x[:, 1] - x[:, 2]], 1)
     model = FastNNRegressor(max_iter=200, learning_rate=1e-2, random_state=0).fit(x, targets)
     assert model.predict(x).shape == (300, 2) and model.score(x, targets) > 0.9
@@ -105,6 +108,9 @@ def test_warm_start_trains_on(digits):
     model = FastNNClassifier((16,), max_iter=5, warm_start=True, random_state=0).fit(x, y)
     first = model.loss_
     assert model.fit(x, y).n_iter_ == 10 and model.loss_ < first
+    before = model.predict_proba(x)
+    assert (model.set_params(learning_rate=0.0).fit(x, y).predict_proba(x) == before).all()
+    assert (model.partial_fit(x, y).predict_proba(x) == before).all()
 
 
 def test_a_network_of_ones_own(digits):

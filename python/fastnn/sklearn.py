@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import numpy as np
 
 try:
+    from scipy.sparse import issparse
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.utils import check_random_state, compute_class_weight
@@ -71,7 +72,7 @@ _PARAMETERS = """
         weights of the best epoch.
     validation_fraction : float, default 0.1
     warm_start : bool, default False
-        A further `fit` goes on from the weights there are.
+        A further `fit` goes on from the weights there are, with the `learning_rate` and `weight_decay` of now.
     random_state : int, RandomState or None
         Of the initial weights, the order of the examples and dropout. The same integer gives the same bits.
     verbose : bool
@@ -206,6 +207,11 @@ class _Network(BaseEstimator):
         self.loss_curve_ = []
         self.n_iter_ = 0
 
+    def _change_rate(self):
+        """Going on, the settings of the optimiser are those of now."""
+        for group in self._optimizer.param_groups:
+            group.update(lr=self.learning_rate, weight_decay=self.weight_decay)
+
     def _train(self, X, target, weight, epochs, stop_early):
         """Epochs over the examples; those of weight 0 are as if they were not there."""
         X = np.asarray(X, self._dtype)
@@ -309,6 +315,7 @@ class FastNNClassifier(ClassifierMixin, _Network):
         new = self._is_new(incremental)
         X, y = validate_data(self, X, y, reset=new, dtype=(np.float64, np.float32), multi_output=True)
         check_classification_targets(y)
+        y = y.toarray() if issparse(y) else y
         self._check_labels(y, new, classes)
         target = self._encode(y)
         weight = self._weights(X, sample_weight)
@@ -320,6 +327,8 @@ class FastNNClassifier(ClassifierMixin, _Network):
             weight = of_class if weight is None else weight * of_class
         if new:
             self._start(X, target.shape[1] if target.ndim == 2 else len(self.classes_))
+        else:
+            self._change_rate()
         target = target.astype(self._dtype) if target.ndim == 2 else target
         self._train(X, target, weight, epochs, stop_early=not incremental)
         return self
@@ -403,6 +412,7 @@ class FastNNRegressor(RegressorMixin, _Network):
         self._check_settings()
         new = self._is_new(incremental)
         X, y = validate_data(self, X, y, reset=new, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True)
+        y = y.toarray() if issparse(y) else y
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         outputs = 1 if y.ndim == 1 else y.shape[1]
@@ -413,6 +423,8 @@ class FastNNRegressor(RegressorMixin, _Network):
             self._start(X, outputs)
         elif outputs != self.n_outputs_:
             raise ValueError(f"{self._name}: y has {outputs} outputs, {self.n_outputs_} were fitted first")
+        else:
+            self._change_rate()
         target = np.asarray(y, self._dtype).reshape(len(y), outputs)
         self._train(X, target, weight, epochs, stop_early=not incremental)
         return self
