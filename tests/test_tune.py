@@ -191,16 +191,20 @@ def test_failures_are_rows_and_not_the_end(tmp_path, capsys):
             os.kill(os.getpid(), signal.SIGKILL)
         if trial.number == 4:
             return {"loss": 1}
+        if trial.number == 5:
+            return {"score": 1, "by class": [np.float32(1)]}
         return 1.0
 
     study = tune(objective, SPACE, RandomSearch(6), folder=tmp_path, workers=2)
     errors = [t.error for t in study.trials]
     assert errors[1] == "RuntimeError: diverged" and "nan" in errors[2] and "exit code -9" in errors[3]
-    assert "without 'score'" in errors[4] and errors[0] is errors[5] is None
+    assert "without 'score'" in errors[4] and errors[0] is None
+    assert "float32 is not JSON serializable" in errors[5]
     assert "diverged" in study.table() and "failed: RuntimeError: diverged" in capsys.readouterr().out
     assert "diverged" in (tmp_path / "trials" / "0001" / "error.txt").read_text()
     again = tune(lambda trial: 2.0, SPACE, RandomSearch(6), folder=tmp_path, retry_failed=True, progress=False)
-    assert [t.score for t in again.trials] == [1, 2, 2, 2, 2, 1]
+    assert [t.score for t in again.trials] == [1, 2, 2, 2, 2, 2]
+    assert not (tmp_path / "trials" / "0001" / "error.txt").exists()
 
 
 def test_another_search_in_the_same_folder_is_refused(tmp_path):
@@ -210,6 +214,11 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path):
     (tmp_path / "trials" / "0000" / "result.json").write_text("{")
     with pytest.raises(ValueError, match="is not the result of a trial"):
         tune(peak, SPACE, RandomSearch(2, seed=0), folder=tmp_path, progress=False)
+    before = (tmp_path / "study.json").read_text()
+    for space, maximize in ((Space(other=Uniform(0, 1)), True), (SPACE, False)):
+        with pytest.raises(ValueError, match="holds trials of another search"):
+            tune(peak, space, RandomSearch(2, seed=0), folder=tmp_path, maximize=maximize, progress=False)
+    assert (tmp_path / "study.json").read_text() == before
     with pytest.raises(FileNotFoundError, match="holds no search"):
         Study.load(tmp_path / "nothing")
 

@@ -142,9 +142,7 @@ def tune(objective, space, method=None, *, folder, maximize: bool = True, worker
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ValueError(f"tune: workers expects a whole number >= 1, got {workers!r}")
     folder = Path(folder)
-    (folder / "trials").mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "study.json") as file:
-        file.write(json.dumps({"names": list(space.scales), "maximize": maximize, "space": repr(space)}).encode())
+    _describe(folder, {"names": list(space.scales), "maximize": bool(maximize), "space": repr(space)})
     rounds = (method or RandomSearch(25, seed)).rounds(space)
     trials: list[Trial] = []
     run = _Inline(objective, progress) if workers == 1 else _Processes(objective, workers, progress)
@@ -162,6 +160,24 @@ def tune(objective, space, method=None, *, folder, maximize: bool = True, worker
         except StopIteration:
             requests = None
     return Study(space.scales, trials, maximize)
+
+
+def _describe(folder, about) -> None:
+    """Say in ``study.json`` what is searched; what another search said there is not written over."""
+    (folder / "trials").mkdir(parents=True, exist_ok=True)
+    file = folder / "study.json"
+    if file.exists():
+        try:
+            earlier = json.loads(file.read_text())
+        except ValueError as error:
+            raise ValueError(f"tune: {file} is not the description of a search ({error})") from None
+        if earlier == about:
+            return
+        if any((folder / "trials").glob(f"*/{Trial._FILE}")):
+            raise ValueError(f"tune: {folder} holds trials of another search, {earlier}, this one is {about}; "
+                             "give another folder")  # fmt: skip
+    with atomic_write(file) as out:
+        out.write(json.dumps(about).encode())
 
 
 def _prepare(request, number, folder, space, seed, earlier) -> Trial:
@@ -184,7 +200,11 @@ def _known(trial: Trial, retry_failed: bool) -> Trial | None:
             "give another folder"
         )
     found.parent_folder = trial.parent_folder
-    return None if found.status == "failed" and retry_failed else found
+    if found.status == "failed" and retry_failed:
+        for name in (Trial._FILE, "error.txt"):  # else a second failure without a word would be told as the first
+            (trial.folder / name).unlink(missing_ok=True)
+        return None
+    return found
 
 
 def _run(objective, trial: Trial) -> None:
@@ -202,6 +222,7 @@ def _run(objective, trial: Trial) -> None:
         trial.score = float(metrics.pop("score"))
         if not math.isfinite(trial.score):
             raise ValueError(f"the score is {trial.score}")
+        json.dumps(metrics)  # what no file can hold is this trial's failure, too
         trial.metrics, trial.status = metrics, "done"
     except Exception as error:
         trial.status, trial.score = "failed", None
