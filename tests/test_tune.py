@@ -14,7 +14,7 @@ import pytest
 import fastnn
 from fastnn import nn, optim
 from fastnn.data import DataLoader, TensorDataset
-from fastnn.train import Trainer
+from fastnn.train import AverageWeights, Trainer
 from fastnn.tune import (
     Choice,
     CoarseToFine,
@@ -343,6 +343,53 @@ def test_panda_is_taken_up_by_another_process(tmp_path):
     assert (weights(first.trainer) == weights(again.trainer)).all()
 
 
+def scheduled(schedule):
+    trainer = make_trainer()
+    trainer.scheduler = schedule(trainer.optimizer)
+    return trainer
+
+
+@pytest.mark.parametrize("schedule", [
+    lambda o: optim.lr_scheduler.StepLR(o, 1, 0.5),
+    lambda o: optim.lr_scheduler.CosineAnnealingLR(o, 8, eta_min=1e-4),
+    lambda o: optim.lr_scheduler.ReduceLROnPlateau(o),
+    lambda o: optim.lr_scheduler.SequentialLR(
+        o, [optim.lr_scheduler.LinearWarmup(o, 2), optim.lr_scheduler.StepLR(o, 1, 0.5)], [1]),
+])  # fmt: skip
+def test_panda_changes_the_rate_of_a_schedule(tmp_path, schedule):
+    panda = Panda(scheduled(schedule), tmp_path)
+    panda.train(loader(), epochs=2)
+    usual = panda.trainer.optimizer.param_groups[0]["lr"]
+    panda.set(lr=2 * usual)
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    assert panda.trainer.optimizer.param_groups[0]["lr"] == pytest.approx(2 * usual)
+    panda.train(loader(), epochs=1)
+    again = Panda(scheduled(schedule), tmp_path / "copy")
+    again.train(loader(), epochs=1)
+    assert (weights(panda.trainer) == weights(again.trainer)).all()
+    rate = panda.trainer.optimizer.param_groups[0]["lr"]
+    panda.rollback()
+    panda.train(loader(), epochs=1)
+    assert rate > 1.5 * panda.trainer.optimizer.param_groups[0]["lr"]
+
+
+def test_panda_takes_callbacks_back_too(tmp_path):
+    average = AverageWeights(0.9, apply=False)
+    trainer = make_trainer()
+    trainer.callbacks.append(average)
+    panda = Panda(trainer, tmp_path)
+    for _ in range(2):
+        panda.train(loader(), epochs=1)
+        assert average.average.updates == 4
+        panda.rollback(0)
+    panda.train(loader(), epochs=1)
+    other = make_trainer()
+    other.callbacks.append(AverageWeights(0.9, apply=False))
+    again = Panda(other, tmp_path)
+    again.set(lr=1e-3)  # a snapshot before any fit has begun
+    assert other.callbacks[0].state_dict()["updates"] == 4
+
+
 def test_panda_says_what_it_does_not_know(tmp_path):
     panda = Panda(make_trainer(), tmp_path)
     with pytest.raises(ValueError, match="no setting 'learning_rate'; there are .*lr"):
@@ -351,6 +398,9 @@ def test_panda_says_what_it_does_not_know(tmp_path):
         panda.set(dropout=1.5)
     with pytest.raises(ValueError, match="something to change"):
         panda.set()
+    with pytest.raises(ValueError, match="lr expects a finite number >= 0, got -1"):
+        panda.set(lr=-1, dropout=0.5)
+    assert panda.trainer.optimizer.param_groups[0]["lr"] == 1e-2 and panda.trainer.model[2].p == 0.1
     with pytest.raises(IndexError, match="lines 0 to 0"):
         panda.rollback(5)
     (tmp_path / "diary.json").write_text("[")

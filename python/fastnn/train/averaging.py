@@ -66,10 +66,14 @@ class AverageWeights(Callback):
             self.average.copy_to_model()
 
     def state_dict(self):
+        if self._saved is not None:  # loaded, and no fit has begun since
+            return self._saved
         return {} if self.average is None else self.average.state_dict()
 
     def load_state_dict(self, state):
         self._saved = state or None
+        if self._saved is None:  # from before the first fit: what was averaged since then is forgotten
+            self.average = None
 
 
 class Snapshots(Callback):

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 
 from ..io import atomic_write
+from ..nn.rnn import _Recurrent
+from ..optim.lr_scheduler import ReduceLROnPlateau
 
 __all__ = ["Panda"]
 
@@ -67,11 +69,15 @@ class Panda:
 
     def set(self, **values) -> None:
         """Change settings of the optimiser (lr, momentum, weight_decay, betas ...), or probabilities of all dropout
-        layers (``dropout=0.3``), from here on."""
+        layers (``dropout=0.3``), from here on.
+
+        Of a learning rate with a schedule it is the rate at this place of it: the schedule goes on from there, all of
+        it higher or lower. ValueError for what the optimiser refuses; nothing is changed then.
+        """
         if not values:
             raise ValueError("Panda.set: expected something to change, as in set(lr=1e-4)")
         groups = self.trainer.optimizer.param_groups
-        layers = [m for m in self.trainer.model.modules() if type(m).__name__.startswith("Dropout")]
+        layers = self._dropout_layers()
         known = sorted({k for group in groups for k in group if k != "params"} | ({"dropout"} if layers else set()))
         for name in values:
             if name not in known:
@@ -80,17 +86,40 @@ class Panda:
         if dropout is not None and not 0 <= dropout < 1:
             raise ValueError(f"Panda.set: dropout expects a probability in [0, 1), got {dropout!r}")
         settings = {k: v for k, v in values.items() if k != "dropout"}
-        state = self.trainer.optimizer.state_dict()
+        for group in groups:
+            self.trainer.optimizer._check({**group, **settings})
         before = {k: groups[0][k] for k in settings}
+        base = self._base_rates(settings["lr"]) if "lr" in settings else None
         for group in groups:
             group.update(settings)
-        for layer in layers if dropout is not None else ():
-            layer.p = float(dropout)
+        if base is not None:
+            self.trainer.scheduler.base_lrs = base
+        for layer, name in layers if dropout is not None else ():
+            setattr(layer, name, float(dropout))
+        self._write("set", {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}, before)
+
+    def _base_rates(self, lr):
+        """The initial rates with which the schedule is at `lr` now; None without a schedule that would write over it.
+
+        Schedules are straight lines in their initial rate, so two points of each say where `lr` lies.
+        """
+        scheduler = self.trainer.scheduler
+        if scheduler is None or isinstance(scheduler, ReduceLROnPlateau):
+            return None
+        kept = scheduler.base_lrs
         try:
-            self._write("set", {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}, before)
-        except Exception:
-            self.trainer.optimizer.load_state_dict(state)
-            raise
+            scheduler.base_lrs = [0.0] * len(kept)
+            low = scheduler.rates(scheduler.last_epoch)
+            scheduler.base_lrs = [1.0] * len(kept)
+            high = scheduler.rates(scheduler.last_epoch)
+        finally:
+            scheduler.base_lrs = kept
+            scheduler.rates(scheduler.last_epoch)  # a SequentialLR hands them on
+        if any(a == b for a, b in zip(low, high)):
+            raise ValueError(
+                f"Panda.set: {type(scheduler).__name__} is at {low[0]:g} here, whatever rate it began with"
+            )
+        return [(lr - a) / (b - a) for a, b in zip(low, high)]
 
     def rollback(self, to: int | None = None) -> int:
         """Go back to a line of the diary; default: to before the last change of settings and what followed it.
@@ -132,11 +161,16 @@ class Panda:
 
     def _dropout(self):
         """The probabilities of the dropout layers, which are settings and not in a state dict."""
-        return [m.p for m in self.trainer.model.modules() if type(m).__name__.startswith("Dropout")]
+        return [getattr(layer, name) for layer, name in self._dropout_layers()]
+
+    def _dropout_layers(self):
+        """(module, name of its probability); recurrent layers drop between their layers."""
+        modules = list(self.trainer.model.modules())
+        found = [(m, "p") for m in modules if type(m).__name__.startswith("Dropout")]
+        return found + [(m, "dropout") for m in modules if isinstance(m, _Recurrent) and m.num_layers > 1]
 
     def _restore(self, snapshot):
         self.trainer.load_checkpoint(self.folder / snapshot)
         entry = next(e for e in self._entries if e["snapshot"] == snapshot)
-        layers = [m for m in self.trainer.model.modules() if type(m).__name__.startswith("Dropout")]
-        for layer, p in zip(layers, entry["dropout"] or ()):
-            layer.p = p
+        for (layer, name), p in zip(self._dropout_layers(), entry["dropout"] or ()):
+            setattr(layer, name, p)
