@@ -141,6 +141,7 @@ def _curves(history, picture) -> str:
 
 def _errors(scores, labels, examples, classes, worst, picture) -> list[str]:
     from ..metrics import confusion_matrix
+    from ..strategy import most_confident_errors
     from .plots import plot_confusion_matrix, plot_images
 
     if scores.ndim != 2 or len(scores) != len(labels) or not len(labels):
@@ -162,8 +163,7 @@ def _errors(scores, labels, examples, classes, worst, picture) -> list[str]:
         shown = to_numpy(examples)
         if len(shown) != len(labels):
             raise ValueError(f"write_report: {len(shown)} examples, {len(labels)} labels")
-        margin = scores[wrong, guess[wrong]] - scores[wrong, labels[wrong]]
-        order = wrong[np.argsort(-margin, kind="stable")[:worst]]
+        order = most_confident_errors(scores.astype(np.float64), labels, worst)
         plot_images(shown[order], picture, [f"{names[guess[i]]}\n(is {names[labels[i]]})" for i in order])
         parts.append(f"<h2>Worst errors</h2>\n<p>Those the model was surest of.</p>\n{_image(picture, 'worst errors')}")
     return parts
