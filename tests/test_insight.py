@@ -49,6 +49,9 @@ def test_range_test_of_wrong_settings():
         lr_range_test(trainer, [], 1, 0.1)
     with pytest.raises(ValueError, match="no batch"):
         lr_range_test(trainer, [], 0.1, 1)
+    x = np.full((20, 6), np.nan, np.float32)
+    with pytest.raises(FloatingPointError, match="nan before the first update"):
+        lr_range_test(trainer, DataLoader(TensorDataset(x, np.zeros(20, np.int64)), 20))
 
 
 def deep(activation, scale, layers=12, width=40):

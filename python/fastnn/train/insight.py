@@ -110,6 +110,8 @@ def lr_range_test(trainer, loader, low: float = 1e-6, high: float = 10.0, steps:
             loss, _, _ = trainer.forward(batch)
             value = float(loss.item())
             if not math.isfinite(value):
+                if not losses:
+                    raise FloatingPointError(f"lr_range_test: the loss is {value} before the first update")
                 break
             rates.append(rate)
             losses.append(value)
