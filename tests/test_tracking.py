@@ -15,6 +15,7 @@ from fastnn.data import DataLoader, TensorDataset
 from fastnn.train import (
     CSVLogger,
     JSONLinesLogger,
+    LambdaCallback,
     Run,
     TensorBoardLogger,
     Trainer,
@@ -54,6 +55,22 @@ def test_the_folder_of_a_run(tmp_path):
     assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", record["git"] or "0" * 40)
     lines = [json.loads(line) for line in (tmp_path / "a" / "history.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3] and lines[2]["loss"] == history["loss"][2]
+
+
+def test_a_fit_that_fails_is_on_record(tmp_path):
+    def fail(trainer, logs):
+        if trainer.epoch == 1:
+            raise RuntimeError("no more")
+
+    run = Run(tmp_path / "a")
+    trainer = make_trainer([run, LambdaCallback(on_batch_end=fail)])
+    with pytest.raises(RuntimeError, match="no more"):
+        trainer.fit(*loaders(), epochs=3)
+    record = json.loads((tmp_path / "a" / "run.json").read_text())
+    assert record["status"] == "failed: RuntimeError" and record["epochs"] == 1
+    trainer.callbacks.pop()
+    trainer.fit(*loaders(), epochs=3)
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["status"] == "finished"
 
 
 def test_logs_of_a_resumed_run_have_no_epoch_twice(tmp_path):

@@ -21,6 +21,9 @@ class Callback:
     def on_fit_end(self, trainer):
         """After the last batch, also when the run was stopped or interrupted."""
 
+    def on_fit_error(self, trainer, error):
+        """In place of `on_fit_end` when an exception (a loss that is not finite, an error of yours) ends the fit."""
+
     def on_epoch_begin(self, trainer):
         """Before an epoch (also before the rest of a resumed one)."""
 

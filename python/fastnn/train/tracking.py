@@ -137,6 +137,9 @@ class Run(Callback):
     def on_fit_end(self, trainer):
         self.finish(status="interrupted" if trainer.interrupted else trainer.history.stopped or "finished")
 
+    def on_fit_error(self, trainer, error):
+        self.finish(status=f"failed: {type(error).__name__}")
+
 
 def write_history(history, folder) -> None:
     """``history.csv`` and ``history.jsonl`` of a history, replaced as a whole: a resumed run has no line twice."""
@@ -236,6 +239,9 @@ class TensorBoardLogger(Callback):
                 continue
             part, name = ("validation", name[4:]) if name.startswith("val_") else ("train", name)
             self._add(part, name, value, int(logs["epoch"]))
+
+    def on_fit_error(self, trainer, error):
+        self.on_fit_end(trainer)  # what was written so far is on the disk
 
     def on_fit_end(self, trainer):
         for writer in self._writers.values():

@@ -199,6 +199,9 @@ class Trainer(Evaluation, Resumable, Stepping):
                     kept = f"; continue from {self.checkpoint}" if self.checkpoint is not None else ""
                     self._bar.note(f"stopped after epoch {self.epoch}, batch {self.batch}{kept}")
                 self._call("on_fit_end")
+        except BaseException as error:
+            self._call("on_fit_error", error)
+            raise
         finally:
             if self._bar:
                 self._bar.close()
