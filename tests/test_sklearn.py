@@ -161,6 +161,7 @@ def test_training_that_has_not_ended_says_so(digits):
         ({"module": 3}, "module expects an nn.Module or a function"),
         ({"module": lambda i, o: 3}, "module must make an nn.Module"),
         ({"learning_rate": -1}, "lr expects"),
+        ({"class_weight": dict.fromkeys(range(10), 0)}, "class_weight leaves every example a weight of 0"),
     ],
 )
 def test_wrong_settings(digits, settings, text):

@@ -325,6 +325,8 @@ class FastNNClassifier(ClassifierMixin, _Network):
             table = compute_class_weight(self.class_weight, classes=self.classes_, y=self._flat(y))
             of_class = table[np.searchsorted(self.classes_, self._flat(y))].astype(X.dtype)
             weight = of_class if weight is None else weight * of_class
+            if not weight.any():
+                raise ValueError(f"{self._name}: class_weight leaves every example a weight of 0")
         if new:
             self._start(X, target.shape[1] if target.ndim == 2 else len(self.classes_))
         else:
