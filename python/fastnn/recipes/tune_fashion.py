@@ -54,8 +54,9 @@ def main(args):
     def objective(trial):
         return train(trial.config, few, dev, SEARCH_EPOCHS, args.batch_size)
 
-    study = tune(objective, SPACE, RandomSearch(TRIALS, args.seed), folder=out / "search", progress=not args.quiet,
-                 workers=min(2, fastnn.get_num_threads()))  # fmt: skip
+    # The batch size is no part of a configuration: trials of another one are another search.
+    study = tune(objective, SPACE, RandomSearch(TRIALS, args.seed), folder=out / f"search-{args.batch_size}",
+                 progress=not args.quiet, workers=min(2, fastnn.get_num_threads()))  # fmt: skip
     print(study.table(5))
     study.to_csv(out / "trials.csv")
     shares = study.importance()
