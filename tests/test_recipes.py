@@ -251,3 +251,10 @@ def test_batch_norm(tmp_path):
     result = train("batch-norm", tmp_path, "--no-plots", "--epochs", "2")
     assert result["test_accuracy_with_large"] > 0.7 > 0.5 > result["test_accuracy_without_small"]
     assert result["bias_gradient"] < 1e-6 < result["weight_gradient"]
+
+
+def test_pictures_do_not_change_what_is_learnt(tmp_path):
+    pytest.importorskip("matplotlib")
+    for out, options in ((tmp_path / "a", ()), (tmp_path / "b", ("--no-plots",))):
+        train("planar", out, "--epochs", "50", *options)
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()

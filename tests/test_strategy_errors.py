@@ -144,3 +144,23 @@ def test_a_wrong_command_is_one_clear_line(words, code, tmp_path, capsys):
     assert cli.main([files.get(w, w) for w in words]) == code
     text = capsys.readouterr().err
     assert "Traceback" not in text and "fastnn" in text
+
+
+def test_a_table_with_tags_is_not_written_over(tmp_path, capsys):
+    from fastnn.cli import main
+
+    np.save(tmp_path / "s.npy", np.eye(4)[[0, 1, 2, 3, 0]])
+    np.save(tmp_path / "l.npy", np.array([0, 1, 2, 0, 1]))
+    table = str(tmp_path / "e.csv")
+    command = ["errors", "new", table, "--scores", str(tmp_path / "s.npy"), "--labels", str(tmp_path / "l.npy")]
+    assert main(command) == 0 and main(["errors", "tag", table, "3", "blurry"]) == 0
+    capsys.readouterr()
+    assert main(command) == 1 and "--force" in capsys.readouterr().err
+    assert "blurry" in open(table).read()
+    assert main([*command, "--force"]) == 0 and "blurry" not in open(table).read()
+    np.save(tmp_path / "l.npy", np.array([0, 1, 2, 0, 9]))
+    assert main([*command, "--force"]) == 1 and "do not fit 4 scores" in capsys.readouterr().err
+    (tmp_path / "s.npy").write_bytes(b"no array")
+    assert main([*command, "--force"]) == 1
+    line = capsys.readouterr().err
+    assert "is not an array in a .npy file" in line and "pickle" not in line

@@ -139,7 +139,9 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     Run(tmp_path / "x")
     assert main(["runs", str(tmp_path), "--sort", "beauty"]) == 1 and "no column 'beauty'" in capsys.readouterr().err
     (tmp_path / "x" / "run.json").write_text("[1]")
-    assert main(["runs", str(tmp_path)]) == 1 and "is not the record of a run" in capsys.readouterr().err
+    assert main(["runs", str(tmp_path)]) == 0 and "is not the record of a run" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="is not the record of a run"):
+        find_runs(tmp_path)
     with pytest.raises(TypeError, match="config expects a dict"):
         Run(tmp_path / "y", config=3)
 
@@ -183,3 +185,28 @@ def test_a_report_of_wrong_parts(tmp_path, arguments, text):
     with pytest.raises(ValueError, match=text):
         write_report(tmp_path / "r.html", title="x", **arguments)
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_refused_resume_leaves_the_record_of_a_good_run(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    command = ["train", "digits", "--out", str(tmp_path), "--no-plots", "--quiet", "--epochs", "2"]
+    assert main(command) == 0
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["epochs"] == 2 and (tmp_path / "history.csv").read_text().startswith("epoch,")
+    capsys.readouterr()
+    assert main([*command, "--resume", "--lr", "0.5"]) == 2
+    assert "--resume goes on with lr 0.002" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run.json").read_text()) == record
+    run = Run(tmp_path, {"lr": 1})
+    run.finish(status="failed: no data")
+    assert json.loads((tmp_path / "run.json").read_text()) == record
+    assert main(["runs", str(tmp_path), "--recipe", "digits"]) == 0 and "digits" in capsys.readouterr().out
+
+
+def test_columns_that_few_runs_have_are_left_out(tmp_path):
+    for i in range(3):
+        Run(tmp_path / str(i), config={"lr": i}, name="same").finish({"accuracy": 0.5, f"only{i}": 1})
+    runs = find_runs(tmp_path)
+    head, *rows = runs_table(runs)
+    assert "accuracy" in head and "only0" not in head and "only0" in runs_table(runs, every=True)[0]
+    assert [row[0] for row in rows] == [str(tmp_path / str(i)) for i in range(3)]

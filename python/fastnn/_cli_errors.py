@@ -17,6 +17,7 @@ def add_parser(commands) -> None:
     new.add_argument("--classes", metavar="A,B,...", help="names of the classes")
     new.add_argument("--limit", type=int, default=100, help="a random sample of so many, 0 for all (%(default)s)")
     new.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    new.add_argument("--force", action="store_true", help="write over a table that is there, with its tags")
     new.set_defaults(run=run_new)
 
     tag = verbs.add_parser("tag", help="put tags on mistakes: fastnn errors tag errors.csv 12,40 blurry dog")
@@ -38,9 +39,17 @@ def add_parser(commands) -> None:
 
 
 def run_new(args) -> int:
+    import os
+
     from .strategy import collect_errors
 
+    if os.path.exists(args.table) and not args.force:
+        raise FileExistsError(f"{args.table} is there, perhaps with tags; another name, or --force to write over it")
     scores, labels = _array(args.scores), _array(args.labels)
+    if scores.ndim == 2 and labels.size and not (0 <= labels.min() and labels.max() < scores.shape[1]):
+        raise ValueError(
+            f"{args.labels}: labels from {labels.min()} to {labels.max()} do not fit {scores.shape[1]} scores each"
+        )
     classes = args.classes.split(",") if args.classes else None
     table = collect_errors(scores, labels, classes, args.limit or None, args.seed)
     table.to_csv(args.table)
@@ -92,6 +101,8 @@ def _array(path):
 
     try:
         with open(path, "rb") as file:
-            return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: cannot be read as npy ({error})") from None
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}") from None
+    except (ValueError, EOFError, OSError):
+        raise ValueError(f"{path} is not an array in a .npy file") from None

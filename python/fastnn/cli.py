@@ -139,13 +139,17 @@ def run_train(args) -> int:
 
     module = _recipe_module(args.name)
     start = time.perf_counter()
-    config = {k: v for k, v in vars(args).items() if k not in ("run", "name", "out", "seed", "quiet")}
-    run = Run(args.out, {"recipe": args.name, **config}, args.seed, args.name)
+    apart = ("run", "name", "out", "seed", "quiet", "resume", "no_plots", "threads", "data_dir")
+    config = {"recipe": args.name, **{k: v for k, v in vars(args).items() if k not in apart}}
+    if args.resume:
+        _check_resume(args, config)
+    run = Run(args.out, config, args.seed, args.name)
     try:
         results = module.main(args)
     except BaseException as error:
         run.finish(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
+    _keep_history(run)
     run.finish(results)
     print(f"{args.name}: finished in {time.perf_counter() - start:.1f} s")
     for key, value in results.items():
@@ -154,6 +158,35 @@ def run_train(args) -> int:
         print(f"  {key.replace('_', ' '):<24} {text}")
     print(f"  {'results in':<24} {args.out}")
     return OK
+
+
+def _check_resume(args, config) -> None:
+    """A run goes on with the settings it was begun with; other ones would be on record without being used."""
+    from .train.tracking import Run, read_run
+
+    if not os.path.exists(os.path.join(args.out, Run.FILE)):
+        return
+    earlier = read_run(args.out)
+    before = {**earlier["config"], "seed": earlier.get("seed")}
+    for key, value in {**config, "seed": args.seed}.items():
+        if key != "epochs" and key in before and before[key] != value:
+            raise UsageError(
+                f"--resume goes on with {key.replace('_', ' ')} {before[key]}, as {args.out} was begun, not with "
+                f"{value}: leave the option out, or begin anew without --resume"
+            )
+
+
+def _keep_history(run) -> None:
+    """The curves of a recipe that trains with checkpoints, beside its record, for `fastnn runs --plot`."""
+    from .train import History, load_checkpoint
+    from .train.tracking import write_history
+
+    file = run.folder / "checkpoint.safetensors"
+    if file.exists():
+        history = History(load_checkpoint(file).get("history", {}))
+        if history:
+            run.record["epochs"] = history.epochs
+            write_history(history, run.folder)
 
 
 # --- predict ------------------------------------------------------------------------------------------------------

@@ -31,6 +31,9 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype=None):
         super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if not hasattr(size, "__index__"):
+                raise TypeError(f"Linear: {name} expects an int, got {size!r:.40}")
         if in_features < 0 or out_features < 0:
             raise ValueError(f"Linear: expected sizes >= 0, got in_features={in_features}, out_features={out_features}")
         self.in_features, self.out_features = int(in_features), int(out_features)

@@ -35,6 +35,7 @@ def main(args):
     models, costs = {"logistic regression": linear}, {}
     sizes = (4,) if args.no_plots else (1, 4, 20)
     for hidden in sizes:
+        fastnn.manual_seed(args.seed)  # the networks for the pictures must not change the one that is saved
         model = build_model(hidden)
         name = f"{hidden} hidden unit{'s' if hidden > 1 else ''}"
         costs[name] = _common.descend(model, x, y, args.epochs, optim.SGD(model.parameters(), lr=args.lr))

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._arrays import to_numpy
 from ..io import atomic_write
+from .tracking import read_run
 
 __all__ = ["write_report"]
 
@@ -61,13 +62,13 @@ def write_report(
     examples : array [N, H, W] or [N, H, W, C], optional
         The images.
     classes : sequence of str, optional
-    run : Run or dict, optional
+    run : Run, dict or folder of a run, optional
         Configuration, seed, revision and environment.
     worst : int
         How many errors are shown, those first that the model was surest of.
     """
     parts = []
-    record = getattr(run, "record", run) or {}
+    record = read_run(run) if isinstance(run, (str, Path)) else getattr(run, "record", run) or {}
     if results is None:
         results = record.get("results")
     if results:

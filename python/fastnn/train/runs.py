@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import math
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from .tracking import Run, read_run
 __all__ = ["find_runs", "runs_table", "plot_runs"]
 
 
-def find_runs(folder="runs") -> list[dict]:
+def find_runs(folder="runs", damaged: list | None = None) -> list[dict]:
     """The records of all runs below a folder, in the order in which they were started; ``"folder"`` says where.
+
+    With a list as `damaged`, what is wrong with records that cannot be read goes there instead of being raised.
 
     Raises
     ------
@@ -22,25 +25,42 @@ def find_runs(folder="runs") -> list[dict]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    found = [{**read_run(path.parent), "folder": path.parent} for path in folder.rglob(Run.FILE)]
+    found = []
+    for path in sorted(folder.rglob(Run.FILE)):
+        try:
+            found.append({**read_run(path.parent), "folder": path.parent})
+        except ValueError as error:
+            if damaged is None:
+                raise
+            damaged.append(str(error))
     return sorted(found, key=lambda r: (r.get("started", ""), str(r["folder"])))
 
 
-def runs_table(runs: list[dict], sort: str | None = None) -> list[list[str]]:
-    """Rows of text, the head first: name, status, epochs, seconds, the settings in which the runs differ, results.
+def runs_table(runs: list[dict], sort: str | None = None, every: bool = False) -> list[list[str]]:
+    """Rows of text, the head first: run, status, epochs trained, seconds, the settings in which runs differ, results.
 
-    `sort` is a column to sort by, largest first for accuracies and the like, smallest first for losses and errors.
+    Settings and results that less than half of the runs have are left out, unless `every` is set or they are sorted
+    by. Runs of the same name are shown by their folders. `sort` is a column to sort by, largest first for accuracies
+    and the like, smallest first for losses and errors.
     """
+
+    def common(k, part):
+        return every or k == sort or 2 * sum(k in r[part] for r in runs) >= len(runs)
+
     settings = [k for k in _keys(r["config"] for r in runs) if len({repr(r["config"].get(k)) for r in runs}) > 1]
-    results = [k for k in _keys(r["results"] for r in runs) if k not in settings]
+    settings = [k for k in settings if k != "epochs" and common(k, "config")]
+    results = [k for k in _keys(r["results"] for r in runs) if k not in settings and common(k, "results")]
+    names = [r["name"] for r in runs]
     head = ["run", "status", "epochs", "seconds", *settings, *results]
     rows = []
     for r in runs:
-        values = [r["name"], r["status"], r.get("epochs", 0), round(float(r.get("seconds", 0)), 1)]
+        name = r["name"] if names.count(r["name"]) == 1 else str(r["folder"])
+        values = [name, r["status"], r.get("epochs", 0), round(float(r.get("seconds", 0)), 1)]
         rows.append(values + [r["config"].get(k) for k in settings] + [r["results"].get(k) for k in results])
     if sort is not None:
         if sort not in head:
-            raise ValueError(f"there is no column '{sort}'; there are {', '.join(head)}")
+            near = difflib.get_close_matches(sort, head, 1)
+            raise ValueError(f"there is no column '{sort}'" + (f"; is it '{near[0]}'?" if near else ""))
         i, falling = head.index(sort), not any(word in sort for word in ("loss", "error", "seconds", "mistakes"))
         numbers = [r for r in rows if isinstance(r[i], (int, float))]
         numbers.sort(key=lambda r: r[i], reverse=falling)

@@ -95,9 +95,7 @@ class Run(Callback):
             raise TypeError(f"Run: config expects a dict, got {type(config).__name__}")
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        earlier = {}
-        if (self.folder / self.FILE).exists():
-            earlier = read_run(self.folder)
+        earlier = self._earlier = read_run(self.folder) if (self.folder / self.FILE).exists() else {}
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self.record = {
             "name": name or self.folder.name,
@@ -121,7 +119,12 @@ class Run(Callback):
             file.write(json.dumps(self.record, indent=1).encode())
 
     def finish(self, results: dict | None = None, status: str = "finished") -> None:
-        """Write the final numbers and the status."""
+        """Write the final numbers and the status. One that fails before it did anything leaves an earlier record."""
+        if status.startswith("failed") and self._earlier and not (self.record["results"] or results):
+            self.record = self._earlier
+            with atomic_write(self.folder / self.FILE) as file:
+                file.write(json.dumps(self.record, indent=1).encode())
+            return
         self.record["results"].update(_plain(results or {}))
         self.record["status"] = status
         self._write()

@@ -180,8 +180,13 @@ class Trainer(Evaluation, Resumable, Stepping):
         if self.batch and self._loader_state is not None and hasattr(train_loader, "load_state_dict"):
             train_loader.load_state_dict(self._loader_state)
         self._loader_state = state_of(train_loader)
+        begun = self.epoch, self.batch
         self._resume(resume, train_loader)
         self._bar = self._make_progress(epochs, train_loader)
+        if (self.epoch, self.batch) != begun:
+            self._say(f"continuing after epoch {self.epoch}" + (f", batch {self.batch}" if self.batch else ""))
+        if self.epoch >= epochs > 0:
+            self._say(f"nothing to train: {self.epoch} epochs are done, {epochs} are asked for")
         training = self.model.training
         self._guard = InterruptGuard()
         try:

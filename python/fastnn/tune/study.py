@@ -110,8 +110,8 @@ def tune(objective, space, method=None, *, folder, maximize: bool = True, worker
     Parameters
     ----------
     objective : callable
-        ``objective(trial)`` trains with ``trial.config`` and returns the score, or a dict with "score" and other
-        numbers. An exception is a failed trial, not the end of the search.
+        ``objective(trial)`` trains with ``trial.config["lr"]`` and so on (see `Trial`) and returns the score, or a
+        dict with "score" and other numbers. An exception is a failed trial, not the end of the search.
     space : Space or dict
     method : method, optional
         Of `fastnn.tune`; default ``RandomSearch(25, seed)``.
@@ -138,6 +138,10 @@ def tune(objective, space, method=None, *, folder, maximize: bool = True, worker
     """
     if not callable(objective):
         raise TypeError(f"tune: objective must be a function of the trial, got {type(objective).__name__}")
+    if not isinstance(space, (Space, dict)):
+        raise TypeError(f"tune: space must be a Space or a dict of scales, got {type(space).__name__}")
+    if method is not None and not hasattr(method, "rounds"):
+        raise TypeError(f"tune: method must be one of fastnn.tune, such as RandomSearch(25), got {method!r:.60}")
     space = space if isinstance(space, Space) else Space(space)
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ValueError(f"tune: workers expects a whole number >= 1, got {workers!r}")
@@ -219,7 +223,10 @@ def _run(objective, trial: Trial) -> None:
         metrics = {k: _plain(v) for k, v in result.items()} if isinstance(result, dict) else {"score": _plain(result)}
         if "score" not in metrics:
             raise ValueError(f"the objective returned {sorted(metrics)}, without 'score'")
-        trial.score = float(metrics.pop("score"))
+        score = metrics.pop("score")
+        if not isinstance(score, (int, float)):
+            raise TypeError(f"the objective returned {score!r:.60}; expected a number, or a dict with 'score'")
+        trial.score = float(score)
         if not math.isfinite(trial.score):
             raise ValueError(f"the score is {trial.score}")
         json.dumps(metrics)  # what no file can hold is this trial's failure, too
