@@ -23,6 +23,7 @@ needs = {
     "plain-vs-residual": "cifar10",
     "see-layers": "weights",
     "transfer-signs": "weights",
+    "tune-fashion": "fashion_mnist", "lr-range": "fashion_mnist", "batch-norm": "fashion_mnist",
 }  # fmt: skip
 
 
