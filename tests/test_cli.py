@@ -173,3 +173,14 @@ def test_as_a_program():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"  # listing and helping load nothing heavy
     assert subprocess.run([sys.executable, "-m", "fastnn", "train", "nope"], capture_output=True).returncode == 2
+
+
+def test_predict_takes_the_folder_of_a_run_and_knows_whose_weights_they_are(tmp_path, capsys):
+    assert run("train", "xor", "--out", str(tmp_path), "--no-plots", "--epochs", "200") == 0
+    (tmp_path / "points.csv").write_text("0,1\n1,1\n")
+    capsys.readouterr()
+    assert run("predict", str(tmp_path), str(tmp_path / "points.csv")) == 0
+    assert run("predict", str(tmp_path), str(tmp_path / "points.csv"), "--recipe", "planar") == 2
+    assert "holds weights of the recipe 'xor', not of 'planar'" in error_line(capsys)
+    assert run("predict", str(tmp_path.parent), "x.csv") == 1
+    assert "train into this folder first" in error_line(capsys)

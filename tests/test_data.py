@@ -260,3 +260,11 @@ def test_standardizer():
         scaler.transform(np.zeros((2, 4)))
     with pytest.raises(ValueError, match="empty"):
         Standardizer().fit(np.zeros((0, 3)))
+
+
+@pytest.mark.parametrize(
+    "dataset, text", [(3, "len\\(\\) and \\[index\\], got int"), ((np.ones(3), np.ones(3)), "TensorDataset")]
+)
+def test_what_is_no_data_set(dataset, text):
+    with pytest.raises(TypeError, match=text):
+        DataLoader(dataset)

@@ -220,10 +220,17 @@ def _weights_of(args) -> tuple[str, str]:
         raise UsageError(f"'{args.model}' is neither a recipe nor a file{hint}")
     from .io import read_metadata
 
-    recipe = args.recipe or read_metadata(args.model).get("recipe")
-    if recipe is None:
-        raise UsageError(f"'{args.model}' does not say which recipe it belongs to; add --recipe NAME")
-    return recipe, args.model
+    path = os.path.join(args.model, "model.safetensors") if os.path.isdir(args.model) else args.model
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"{path} is not there: train into this folder first (fastnn train NAME --out {args.model})"
+        )
+    noted = read_metadata(path).get("recipe")
+    if noted and args.recipe and noted != args.recipe:
+        raise UsageError(f"'{path}' holds weights of the recipe '{noted}', not of '{args.recipe}'")
+    if not (noted or args.recipe):
+        raise UsageError(f"'{path}' does not say which recipe it belongs to; add --recipe NAME")
+    return noted or args.recipe, path
 
 
 # --- info ---------------------------------------------------------------------------------------------------------

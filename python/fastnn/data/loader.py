@@ -97,6 +97,10 @@ class DataLoader:
                 raise TypeError(f"DataLoader: {name} must be an int, got {type(value).__name__}")
             if value < least:
                 raise ValueError(f"DataLoader: {name} must be >= {least}, got {value}")
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise TypeError(f"DataLoader: expected a data set with len() and [index], got {type(dataset).__name__}")
+        if isinstance(dataset, tuple) and any(isinstance(part, (np.ndarray, _C.Tensor)) for part in dataset):
+            raise TypeError("DataLoader: got a tuple of arrays; TensorDataset(x, y) makes a data set of them")
         if seed is not None and generator is not None:
             raise ValueError("DataLoader: give seed or generator, not both")
         if generator is not None:

@@ -36,7 +36,7 @@ def plateau(x, y):
 # name -> (cost, start, (x from, x to, y from, y to), learning rate of each optimiser)
 LANDSCAPES = {
     "elongated bowl": (bowl, (-9.0, 2.0), (-10, 3, -3, 3), dict(gd=0.07, momentum=0.02, rmsprop=0.3, adam=0.5)),
-    "round bowl": (round_bowl, (-9.0, 2.0), (-10, 3, -3, 3), dict(gd=0.5, momentum=0.1, rmsprop=0.3, adam=0.5)),
+    "round bowl": (round_bowl, (-9.0, 2.0), (-10, 3, -3, 3), dict(gd=0.3, momentum=0.05, rmsprop=0.3, adam=0.5)),
     "saddle": (saddle, (-1.5, 1e-3), (-2, 2, -2, 2), dict(gd=0.1, momentum=0.03, rmsprop=0.05, adam=0.1)),
     "plateau": (plateau, (-8.0, 2.5), (-10, 4, -4, 4), dict(gd=0.5, momentum=0.3, rmsprop=0.3, adam=0.4)),
 }

@@ -119,6 +119,10 @@ def lr_range_test(trainer, loader, low: float = 1e-6, high: float = 10.0, steps:
             if smooth[-1] > 4 * smooth.min() and step > 10:
                 break
             loss.backward()
+            try:
+                trainer._clip(trainer.clip_norm, trainer.clip_value)  # the steps are those that the trainer takes
+            except FloatingPointError:
+                break
             optimizer.step()
     finally:
         from .._arrays import to_tensor

@@ -116,6 +116,8 @@ class Compose(Transform):
     """
 
     def __init__(self, transforms):
+        if isinstance(transforms, Transform) or not hasattr(transforms, "__iter__"):
+            raise TypeError(f"Compose: expected a list of transforms, got {type(transforms).__name__}")
         self.transforms = list(transforms)
         for t in self.transforms:
             if not callable(t):
