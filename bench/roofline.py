@@ -89,7 +89,7 @@ def _legend(figure, panel, suites):
         style = {"marker": MARKERS[i % 6], "color": COLOURS[i % 6], "linestyle": "", "markersize": 5}
         handles.append(Line2D([], [], label=f"{suite}: fastnn", **style))
         handles.append(Line2D([], [], label=f"{suite}: best peer", markerfacecolor="white", **style))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), fontsize=9, frameon=False)
 
 
 def _roofs(panel, peaks, threads):
