@@ -33,14 +33,8 @@ def explain(doc: str, args: list, kwargs: dict, is_method: bool) -> str:
 
 def _parameters(text: str) -> list[tuple[str, str, str | None]]:
     """(name, annotation, default) of each parameter; a lone ``*`` has no annotation."""
-    parts, depth, start = [], 0, 0
-    for i, c in enumerate(text + ","):
-        depth += (c in "[(") - (c in "])")
-        if c == "," and depth == 0:
-            parts.append(text[start:i].strip())
-            start = i + 1
     result = []
-    for part in filter(None, parts):
+    for part in filter(None, _split(text, ",")):
         head, _, default = part.partition(" = ")
         name, _, annotation = head.partition(": ")
         result.append((name, annotation, default or None))
@@ -78,7 +72,7 @@ def _mismatch(parameters, args, kwargs) -> str | None:
 
 
 def _fits(value, annotation: str) -> bool:
-    options = _options(annotation)
+    options = _split(annotation, "|")
     if isinstance(value, _C.Tensor):
         return any(o in ("Tensor", "object") for o in options) or (value.ndim == 0 and "Sequence" not in annotation)
     for option in options:
@@ -109,15 +103,15 @@ def _fits(value, annotation: str) -> bool:
     return False
 
 
-def _options(annotation: str) -> list[str]:
-    """The alternatives of a union, split where no bracket is open."""
-    options, depth, start = [], 0, 0
-    for i, c in enumerate(annotation + "|"):
+def _split(text: str, mark: str) -> list[str]:
+    """The parts of a text between marks that stand in no bracket."""
+    parts, depth, start = [], 0, 0
+    for i, c in enumerate(text + mark):
         depth += (c in "[(") - (c in "])")
-        if c == "|" and depth == 0:
-            options.append(annotation[start:i].strip())
+        if c == mark and depth == 0:
+            parts.append(text[start:i].strip())
             start = i + 1
-    return options
+    return parts
 
 
 _PLAIN = {"Tensor": "a tensor", "int": "an int", "float": "a number", "bool": "a bool", "str": "a string",
@@ -126,7 +120,7 @@ _PLAIN = {"Tensor": "a tensor", "int": "an int", "float": "a number", "bool": "a
 
 def _plain(annotation: str) -> str:
     words = []
-    for option in _options(annotation):
+    for option in _split(annotation, "|"):
         option = option.removeprefix("typing.").removeprefix("collections.abc.")
         option = {"SupportsInt": "int", "SupportsFloat": "float"}.get(option, option)
         if option == "SupportsIndex":  # stands beside one of the two before

@@ -7,34 +7,32 @@ from . import functional as F
 from .module import Module
 
 
-class Dropout(Module):
-    """In training, sets each value to 0 with probability ``p`` and divides the others by the keep probability 1 - p.
-
-    A new mask every call, for every unit of every example; in evaluation mode the input passes unchanged (inverted
-    dropout: nothing is left to do at test time). ``p`` is the probability to *drop*: the course's keep_prob is 1 - p.
-    """
-
-    def __init__(self, p: float = 0.5):
-        super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p expects a probability in [0, 1], got {p}")
-        self.p = p
-
-    def forward(self, x):
-        return F.dropout(x, self.p, self.training)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
-
-
-class _ChannelDropout(Module):
-    axes = 0
+class RandomlyOff(Module):
+    """What is left out at random in training: base of the dropout layers and of `StochasticDepth`."""
 
     def __init__(self, p: float = 0.5):
         super().__init__()
         if not 0 <= p <= 1:
             raise ValueError(f"{type(self).__name__}: p expects a probability in [0, 1], got {p}")
         self.p = p
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Dropout(RandomlyOff):
+    """In training, sets each value to 0 with probability ``p`` and divides the others by the keep probability 1 - p.
+
+    A new mask every call, for every unit of every example; in evaluation mode the input passes unchanged (inverted
+    dropout: nothing is left to do at test time). ``p`` is the probability to *drop*: the course's keep_prob is 1 - p.
+    """
+
+    def forward(self, x):
+        return F.dropout(x, self.p, self.training)
+
+
+class _ChannelDropout(RandomlyOff):
+    axes = 0
 
     def forward(self, x):
         if x.ndim != self.axes + 2:
@@ -45,9 +43,6 @@ class _ChannelDropout(Module):
             return x
         shape = (x.shape[0],) + (1,) * self.axes + (x.shape[-1],)
         return x * F.dropout(ones(shape, dtype=x.dtype), self.p, True)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
 
 
 class Dropout1d(_ChannelDropout):

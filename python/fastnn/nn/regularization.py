@@ -6,7 +6,7 @@ import fastnn
 
 from ..autograd import no_grad
 from . import functional as F
-from .dropout import Dropout, _ChannelDropout
+from .dropout import RandomlyOff
 from .module import Module
 from .rnn import _Recurrent
 
@@ -66,7 +66,7 @@ def max_norm_(parameters, limit: float) -> None:
             w.mul_(limit / norm.clamp(min=limit))
 
 
-class StochasticDepth(Module):
+class StochasticDepth(RandomlyOff):
     """Leaves out whole residual branches: ``x + StochasticDepth(p)(branch(x))`` (Huang et al. 2016).
 
     In training each example of the batch loses the branch with probability ``p``, and kept ones are divided by 1 - p,
@@ -74,10 +74,7 @@ class StochasticDepth(Module):
     """
 
     def __init__(self, p: float = 0.2):
-        super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"StochasticDepth: p expects a probability in [0, 1], got {p}")
-        self.p = p
+        super().__init__(p)
 
     def forward(self, x):
         if not self.training or self.p == 0:
@@ -85,8 +82,16 @@ class StochasticDepth(Module):
         mask = F.dropout(fastnn.ones((x.shape[0],) + (1,) * (x.ndim - 1), dtype=x.dtype), self.p, True)
         return x * mask
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+
+def dropout_places(model: Module) -> list:
+    """(module, name of the attribute) wherever a model keeps a probability of leaving something out."""
+    found = []
+    for m in model.modules():
+        if isinstance(m, RandomlyOff):
+            found.append((m, "p"))
+        elif isinstance(m, _Recurrent) and m.num_layers > 1:  # between its layers
+            found.append((m, "dropout"))
+    return found
 
 
 class without_dropout:
@@ -97,9 +102,7 @@ class without_dropout:
     """
 
     def __init__(self, model: Module):
-        # Recurrent layers drop between their layers, by an attribute of their own.
-        kinds = {Dropout: "p", _ChannelDropout: "p", StochasticDepth: "p", _Recurrent: "dropout"}
-        self._places = [(m, name) for m in model.modules() for kind, name in kinds.items() if isinstance(m, kind)]
+        self._places = dropout_places(model)
 
     def __enter__(self):
         self._kept = [getattr(layer, name) for layer, name in self._places]

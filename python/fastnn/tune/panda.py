@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from ..io import atomic_write
-from ..nn.rnn import _Recurrent
+from ..nn.regularization import StochasticDepth, dropout_places
 from ..optim.lr_scheduler import ReduceLROnPlateau
 
 __all__ = ["Panda"]
@@ -164,10 +164,7 @@ class Panda:
         return [getattr(layer, name) for layer, name in self._dropout_layers()]
 
     def _dropout_layers(self):
-        """(module, name of its probability); recurrent layers drop between their layers."""
-        modules = list(self.trainer.model.modules())
-        found = [(m, "p") for m in modules if type(m).__name__.startswith("Dropout")]
-        return found + [(m, "dropout") for m in modules if isinstance(m, _Recurrent) and m.num_layers > 1]
+        return [place for place in dropout_places(self.trainer.model) if not isinstance(place[0], StochasticDepth)]
 
     def _restore(self, snapshot):
         self.trainer.load_checkpoint(self.folder / snapshot)
