@@ -103,6 +103,28 @@ inline void add_edges(Node& n, const std::vector<Tensor>& xs) {
 template <class T>
 inline void add_edges(Node&, const T&) {}
 
+// The device of the first tensor among the arguments; that all are there is checked where their memory is reached.
+inline bool note_device(DeviceIndex& d, const Tensor& x) {
+  if (!x.defined()) return false;
+  d = x.device();
+  return true;
+}
+inline bool note_device(DeviceIndex& d, const std::vector<Tensor>& xs) {
+  for (const Tensor& x : xs)
+    if (note_device(d, x)) return true;
+  return false;
+}
+template <class T>
+inline bool note_device(DeviceIndex&, const T&) {
+  return false;
+}
+template <class... A>
+inline DeviceIndex device_of(const A&... args) {
+  DeviceIndex d = current_device();
+  (void)(note_device(d, args) || ...);
+  return d;
+}
+
 template <class F>
 inline void each_output(const Tensor& out, F&& f) {
   f(out);
@@ -127,6 +149,7 @@ struct has_backward<Op, std::void_t<decltype(&Op::backward)>> : std::true_type {
 template <class Op, class... A>
 auto apply(const A&... args) {
   Op op{};
+  const DeviceGuard here(detail::device_of(args...));
   op.check(args...);
   const char* const name = op.name;  // a constant of the type, or of the op where one struct serves a table of them
   Saved saved(has_backward<Op>::value && grad_enabled() && (detail::wants_grad(args) || ...));

@@ -131,6 +131,7 @@ void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, boo
       if (root.numel() != 1)
         throw RuntimeError(
             str("backward: a gradient must be given for a tensor that is not a scalar, got shape ", root.shape()));
+      const DeviceGuard here(root.device());
       g = empty(root.shape(), root.dtype());
       fill_into(g, Scalar(1.0));
     } else if (g.shape() != root.shape() || g.dtype() != root.dtype()) {
@@ -188,7 +189,12 @@ void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, boo
       for (const Edge& e : node.edges) further = further || (e.node && needed[pass.index[e.node.get()]]);
       if (!further) continue;
     }
-    std::vector<Tensor> dx = node.backward(dy);
+    std::vector<Tensor> dx;
+    {
+      const auto first = std::find_if(dy.begin(), dy.end(), [](const Tensor& g) { return g.defined(); });
+      const DeviceGuard here(first->device());
+      dx = node.backward(dy);
+    }
     dy.clear();
     if (dx.size() < node.edges.size()) dx.resize(node.edges.size());
     for (size_t i = 0; i < node.edges.size(); ++i) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/host_device.h"
+
 namespace fastnn {
 
 /// Key and position of one draw. Block j of the draw is philox4x32(key = seed, counter = (j, offset)).
@@ -14,7 +16,7 @@ struct PhiloxState {
 };
 
 /// Ten rounds: 128 bits of counter, 64 bits of key, 128 bits out.
-inline void philox4x32(uint64_t key, uint64_t counter_low, uint64_t counter_high, uint32_t out[4]) {
+FASTNN_HOST_DEVICE inline void philox4x32(uint64_t key, uint64_t counter_low, uint64_t counter_high, uint32_t out[4]) {
   uint32_t c0 = static_cast<uint32_t>(counter_low), c1 = static_cast<uint32_t>(counter_low >> 32);
   uint32_t c2 = static_cast<uint32_t>(counter_high), c3 = static_cast<uint32_t>(counter_high >> 32);
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);

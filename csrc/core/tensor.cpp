@@ -21,18 +21,21 @@ Ref<Storage> Storage::make(int64_t bytes) {
   if (capturing()) return detail::recorder->make_storage(bytes);
   auto* s = new Storage;
   Ref<Storage> ref(s);
-  s->data = allocate(bytes);
+  s->device = detail::device;
+  s->data = s->device == kCpu ? allocate(bytes) : device_api().allocate(s->device, bytes);
   s->bytes = bytes;
   return ref;
 }
 
-Ref<Storage> Storage::wrap(void* data, int64_t bytes, void (*release)(void*), void* owner, bool writable) {
+Ref<Storage> Storage::wrap(void* data, int64_t bytes, void (*release)(void*), void* owner, bool writable,
+                           DeviceIndex device) {
   auto* s = new Storage;
   s->data = data;
   s->bytes = bytes;
   s->release = release;
   s->owner = owner;
   s->writable = writable;
+  s->device = device;
   return Ref<Storage>(s);
 }
 
@@ -40,6 +43,8 @@ void Storage::destroy(Storage* s) {
   if (capturing() && s->recorded_by) detail::recorder->released(*s);
   if (s->release)
     s->release(s->owner);
+  else if (s->device != kCpu)
+    device_api().deallocate(s->device, s->data, s->bytes);
   else
     deallocate(s->data, s->bytes);
   delete s;
@@ -92,8 +97,9 @@ Tensor empty(const Dims& shape, DType dtype) {
 }
 
 Tensor from_blob(void* data, int64_t bytes, const Dims& shape, const Dims& strides, int64_t offset, DType dtype,
-                 void (*release)(void*), void* owner, bool writable) {
-  return make(Storage::wrap(data, bytes, release, owner, writable), offset, shape, strides, numel_of(shape), dtype);
+                 void (*release)(void*), void* owner, bool writable, DeviceIndex device) {
+  return make(Storage::wrap(data, bytes, release, owner, writable, device), offset, shape, strides, numel_of(shape),
+              dtype);
 }
 
 Tensor alias(const Tensor& x, const Dims& shape, const Dims& strides, int64_t offset) {
@@ -141,7 +147,45 @@ void write_scalar(void* p, DType dtype, Scalar v) {
 
 }  // namespace
 
+void Tensor::wrong_device() const {
+  throw DeviceError(str("expected a tensor on ", device_name(current_device()), ", got one of shape ", shape(), " on ",
+                        device_name(device()), "; move it with .to(device)"));
+}
+
+namespace {
+
+void copy_bytes(DeviceIndex from_device, DeviceIndex to_device, void* to, const void* from, int64_t bytes) {
+  const DeviceIndex device = to_device == kCpu ? from_device : to_device;
+  if (device == kCpu)
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  else
+    device_api().copy(device, to, from, bytes,
+                      to_device == kCpu     ? CopyKind::device_to_host
+                      : from_device == kCpu ? CopyKind::host_to_device
+                                            : CopyKind::device_to_device);
+}
+
+}  // namespace
+
+Tensor copy_to_device(const Tensor& x, DeviceIndex device) {
+  if (!x.is_contiguous()) throw ValueError("copy_to_device: expected a row-major tensor");
+  const auto place = [](const Tensor& t) {
+    const DeviceGuard here(t.device());
+    return t.raw();
+  };
+  const void* from = place(x);
+  const DeviceGuard there(device);
+  const Tensor y = empty(x.shape(), x.dtype());
+  if (x.numel() != 0) launch_host(&copy_bytes, x.device(), device, y.raw(), from, x.numel() * x.itemsize());
+  return y;
+}
+
 Tensor scalar_tensor(Scalar v, DType dtype) {
+  if (current_device() != kCpu) {
+    const DeviceIndex device = current_device();
+    const DeviceGuard host(kCpu);
+    return copy_to_device(scalar_tensor(v, dtype), device);
+  }
   Tensor t = empty({}, dtype);
   launch_host(&write_scalar, t.raw(), dtype, v);
   return t;
@@ -150,7 +194,9 @@ Tensor scalar_tensor(Scalar v, DType dtype) {
 Scalar item(const Tensor& x) {
   refuse_in_capture("item: a tensor's value is read");
   if (x.numel() != 1) throw ValueError(str("item: expected a tensor with one element, got shape ", x.shape()));
-  const void* p = x.raw();
+  const DeviceGuard host(kCpu);
+  const Tensor here = x.device() == kCpu ? x : copy_to_device(alias(x, {}, {}, x.impl()->offset), kCpu);
+  const void* p = here.raw();
   switch (x.dtype()) {
     case DType::bool_:
       return Scalar(*static_cast<const uint8_t*>(p) != 0);
@@ -190,12 +236,12 @@ bool has_internal_overlap(const Tensor& x) {
 }
 
 bool may_share_memory(const Tensor& a, const Tensor& b) {
-  if (a.numel() == 0 || b.numel() == 0) return false;
+  if (a.numel() == 0 || b.numel() == 0 || a.device() != b.device()) return false;
   auto range = [](const Tensor& t, const char*& first, const char*& last) {
     int64_t low, high;
     extent(t.shape(), t.strides(), low, high);
-    first = static_cast<const char*>(t.raw()) + low * t.itemsize();
-    last = static_cast<const char*>(t.raw()) + (high + 1) * t.itemsize();
+    first = t.address() + low * t.itemsize();
+    last = t.address() + (high + 1) * t.itemsize();
   };
   const char *a0, *a1, *b0, *b1;
   range(a, a0, a1);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "core/device.h"
 #include "core/dims.h"
 #include "core/dtype.h"
 #include "core/recording.h"
@@ -20,13 +21,15 @@ struct Storage : RefCounted<Storage> {
   int64_t bytes = 0;
   std::atomic<uint32_t> version{0};
   bool writable = true;
+  DeviceIndex device = kCpu;
   // Foreign memory (NumPy, DLPack) is given back through this; null means allocate/deallocate.
   void (*release)(void* owner) = nullptr;
   void* owner = nullptr;
   uint32_t recorded_by = 0, recorded_index = 0;  // of a captured step: which one, and which of its buffers
 
   static Ref<Storage> make(int64_t bytes);
-  static Ref<Storage> wrap(void* data, int64_t bytes, void (*release)(void*), void* owner, bool writable);
+  static Ref<Storage> wrap(void* data, int64_t bytes, void (*release)(void*), void* owner, bool writable,
+                           DeviceIndex device = kCpu);
   static void destroy(Storage* s);
 };
 
@@ -70,10 +73,16 @@ class Tensor {
   /// Size along `axis`, which may be negative.
   int64_t size(int64_t axis) const { return impl_->shape[normalize_axis("size", axis, dim())]; }
 
+  DeviceIndex device() const { return impl_->storage->device; }
+
+  /// The first element, for the current device; DeviceError when the memory is that of another.
   void* raw() const {
     if (capturing()) detail::recorder->hold(*impl_->storage);
-    return static_cast<char*>(impl_->storage->data) + impl_->offset * dtype_size(impl_->dtype);
+    if (__builtin_expect(impl_->storage->device != detail::device, 0)) wrong_device();
+    return address();
   }
+  /// The same as a number to compare, not to reach through: of any device.
+  char* address() const { return static_cast<char*>(impl_->storage->data) + impl_->offset * dtype_size(impl_->dtype); }
   /// First element as T*; TypeError when the dtype is another.
   template <class T>
   T* data() const {
@@ -89,6 +98,7 @@ class Tensor {
   Tensor detach() const;
 
  private:
+  [[noreturn]] void wrong_device() const;
   Ref<TensorImpl> impl_;
 };
 
@@ -98,11 +108,15 @@ Tensor empty(const Dims& shape, DType dtype = DType::float32);
 inline Tensor empty_like(const Tensor& x) { return empty(x.shape(), x.dtype()); }
 /// A tensor on foreign memory, given back by release(owner). Strides in elements; extents must already be checked.
 Tensor from_blob(void* data, int64_t bytes, const Dims& shape, const Dims& strides, int64_t offset, DType dtype,
-                 void (*release)(void*), void* owner, bool writable);
+                 void (*release)(void*), void* owner, bool writable, DeviceIndex device = kCpu);
 /// Another window on the storage of x, without history; strides in elements, offset absolute. Bounds-checked.
 Tensor alias(const Tensor& x, const Dims& shape, const Dims& strides, int64_t offset);
 /// A 0-d tensor of the scalar.
 Tensor scalar_tensor(Scalar value, DType dtype);
+/// x in the CPU's memory, without history: itself, or a copy that waits for the device.
+Tensor on_cpu(const Tensor& x);
+/// A copy without history of row-major x in the memory of another device (or the same).
+Tensor copy_to_device(const Tensor& x, DeviceIndex device);
 /// The only element as a number; ValueError unless numel() == 1.
 Scalar item(const Tensor& x);
 

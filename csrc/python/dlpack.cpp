@@ -6,7 +6,7 @@
 namespace fastnn {
 namespace {
 
-constexpr int32_t kCpu = 1;
+constexpr int32_t kDLCpu = 1;
 constexpr uint64_t kReadOnly = 1, kCopied = 2;
 
 struct DLDevice {
@@ -61,7 +61,7 @@ Managed* export_tensor(const Tensor& x) {
   e->strides = x.strides();
   DLTensor& t = e->managed.tensor;
   t.data = x.raw();
-  t.device = {kCpu, 0};
+  t.device = {kDLCpu, 0};
   t.ndim = static_cast<int32_t>(x.dim());
   t.dtype = kTypes[static_cast<int>(x.dtype())];
   t.shape = e->shape.begin();
@@ -87,7 +87,7 @@ py::object to_dlpack(const Tensor& self, const py::object& stream, const py::obj
   if (self.requires_grad()) throw py::buffer_error("__dlpack__: the tensor requires grad; use detach() first");
   if (!dl_device.is_none()) {
     const auto want = dl_device.cast<std::pair<int64_t, int64_t>>();
-    if (want.first != kCpu || want.second != 0)
+    if (want.first != kDLCpu || want.second != 0)
       throw py::buffer_error("__dlpack__: only the CPU, device (1, 0), can be exported to");
   }
   const bool copied = !copy.is_none() && copy.cast<bool>();
@@ -117,7 +117,7 @@ void release_import(void* owner) {
 }
 
 Tensor import_tensor(const DLTensor& t, bool read_only, void (*release)(void*), void* owner) {
-  if (t.device.type != kCpu) throw py::buffer_error("from_dlpack: only CPU memory can be shared");
+  if (t.device.type != kDLCpu) throw py::buffer_error("from_dlpack: only CPU memory can be shared");
   int type = -1;
   for (int i = 0; i < kDTypes; ++i)
     if (t.dtype.code == kTypes[i].code && t.dtype.bits == kTypes[i].bits && t.dtype.lanes == 1) type = i;

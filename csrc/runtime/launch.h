@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/device.h"
 #include "core/recording.h"
 #include "kernels/kernel.h"
 #include "kernels/loop.h"
@@ -88,16 +89,25 @@ __attribute__((noinline)) void record(const char* name, void (*fn)(P...), const 
   recorder->launched(name, &Call::run, &Call::destroy, call, bytes, operands.complete ? &operands : nullptr);
 }
 
+/// The kernel for the current device.
+template <class... P>
+inline auto resolve(const Kernel<void(P...)>& kernel) -> void (*)(P...) {
+  if (__builtin_expect(device != kCpu, 0))
+    return reinterpret_cast<void (*)(P...)>(device_kernel(kernel.name, *kernel.on_device));
+  return kernel.by_isa[isa_index];
+}
+
 }  // namespace detail
 
 template <class... P, class... A>
 inline void launch(const Kernel<void(P...)>& kernel, A&&... args) {
-  void (*fn)(P...) = kernel.by_isa[detail::isa_index];
+  void (*fn)(P...) = detail::resolve(kernel);
   fn(static_cast<P>(args)...);
   if (capturing()) detail::record(kernel.name, fn, args...);
 }
 
-/// The same door for work that has no kernel per ISA: validation of indices, a value written by hand.
+/// The same door for work on the CPU that has no kernel per ISA: validation of indices, a value written by hand. What
+/// it points to is in the CPU's memory (on_cpu()), whatever the device.
 template <class... P, class... A>
 inline void launch_host(void (*fn)(P...), A&&... args) {
   fn(static_cast<P>(args)...);

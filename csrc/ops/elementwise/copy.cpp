@@ -28,6 +28,19 @@ struct To {
   void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) { dx[0] = to(dy[0], from); }
 };
 
+struct ToDevice {
+  static constexpr const char* name = "to";
+  DeviceIndex from;
+  void check(const Tensor& x, DeviceIndex device) {
+    check_device(device);
+    from = x.device();
+  }
+  Tensor forward(Saved&, const Tensor& x, DeviceIndex device) { return copy_to_device(contiguous(x.detach()), device); }
+  void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
+    dx[0] = copy_to_device(contiguous(dy[0]), from);
+  }
+};
+
 struct Clone {
   static constexpr const char* name = "clone";
   void check(const Tensor&) {}
@@ -66,16 +79,24 @@ void copy_into(const Tensor& dst, const Tensor& src) {
   if (broadcast_shapes("copy", dst.shape(), src.shape()) != dst.shape())
     throw ValueError(str("copy: shape ", src.shape(), " does not broadcast to ", dst.shape()));
   if (dst.numel() == 0) return;
+  const DeviceGuard here(dst.device());
+  if (src.device() != dst.device()) {
+    const DeviceGuard there(src.device());
+    const Tensor dense = src.is_contiguous() ? src : clone(src.detach());
+    return copy_into(dst, copy_to_device(dense, dst.device()));
+  }
   launch(kernels::copy, dst.raw(), src.raw(), loop_over<2>(dst.shape(), {&dst, &src}));
 }
 
 void fill_into(const Tensor& dst, Scalar value) {
   if (dst.numel() == 0) return;
+  const DeviceGuard here(dst.device());
   launch(kernels::fill, dst.raw(), loop_over<1>(dst.shape(), {&dst}), number_of(value));
 }
 
 void add_into(const Tensor& dst, const Tensor& src) {
   if (dst.numel() == 0) return;
+  const DeviceGuard here(dst.device());
   launch(kernels::binary_forward, dst.raw(), dst.raw(), src.raw(), loop_over<3>(dst.shape(), {&dst, &dst, &src}),
          BinaryOp::add, elem_of(dst.dtype()), Number{0, 0});
 }
@@ -83,7 +104,8 @@ void add_into(const Tensor& dst, const Tensor& src) {
 bool has_nan(const Tensor& x) {
   if (!x.is_floating() || x.numel() == 0) return false;
   NoGrad guard;
-  const Tensor nan = predicate(PredicateOp::isnan, x);
+  const Tensor nan = on_cpu(predicate(PredicateOp::isnan, x));
+  const DeviceGuard host(kCpu);
   return std::memchr(nan.raw(), 1, static_cast<size_t>(nan.numel())) != nullptr;
 }
 
@@ -91,9 +113,12 @@ Tensor clone(const Tensor& x) { return apply<Clone>(x); }
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply<Clone>(x); }
 Tensor to(const Tensor& x, DType t) { return x.dtype() == t ? x : apply<To>(x, t); }
 
+Tensor to_device(const Tensor& x, DeviceIndex device) { return x.device() == device ? x : apply<ToDevice>(x, device); }
+Tensor on_cpu(const Tensor& x) { return x.device() == kCpu ? x : to_device(x.detach(), kCpu); }
+
 Tensor private_copy(const Tensor& x) {
   const Tensor c = contiguous(x.detach());
-  return c.raw() == x.raw() ? clone(c) : c;
+  return c.address() == x.address() ? clone(c) : c;
 }
 
 Tensor copy_(const Tensor& x, const Tensor& src) {

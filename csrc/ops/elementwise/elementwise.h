@@ -28,6 +28,8 @@ bool has_nan(const Tensor& x);
 Tensor clone(const Tensor& x);
 /// x as `dtype`; x itself when it has it already.
 Tensor to(const Tensor& x, DType dtype);
+/// x in the memory of `device`; x itself when it is there already.
+Tensor to_device(const Tensor& x, DeviceIndex device);
 /// x itself when row-major, else a row-major copy.
 Tensor contiguous(const Tensor& x);
 /// x in row-major memory that nobody else has, without history: what is checked there stays as it was checked, whatever

@@ -58,7 +58,7 @@ inline DType floating(DType t) { return is_floating(t) ? t : DType::float32; }
 inline Tensor apart_from(const Tensor& out, const Tensor& x) {
   if (!x.defined() || x.impl() == out.impl() || !may_share_memory(out, x)) return x;
   const bool same =
-      out.raw() == x.raw() && out.dtype() == x.dtype() && out.shape() == x.shape() && out.strides() == x.strides();
+      out.address() == x.address() && out.dtype() == x.dtype() && out.shape() == x.shape() && out.strides() == x.strides();
   return same ? x : clone(x.detach());
 }
 

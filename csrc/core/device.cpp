@@ -1,0 +1,86 @@
+#include "core/device.h"
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "core/errors.h"
+
+namespace fastnn {
+
+namespace detail {
+thread_local DeviceIndex device = kCpu;
+}
+
+namespace {
+std::atomic<const DeviceApi*> api{nullptr};
+}
+
+DeviceIndex device_from_name(const std::string& name) {
+  if (name == "cpu") return kCpu;
+  if (name == "cuda") return 0;
+  if (name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
+      name.find_first_not_of("0123456789", 5) == std::string::npos)
+    return std::stoi(name.substr(5));
+  throw ValueError(str("device: expected 'cpu', 'cuda' or 'cuda:0', got '", name, "'"));
+}
+
+const DeviceApi& device_api() {
+  const DeviceApi* p = api.load(std::memory_order_acquire);
+  if (!p) throw DeviceError("cuda: the plug-in is not loaded (fastnn.cuda.is_available() says why)");
+  return *p;
+}
+
+bool device_api_loaded() { return api.load(std::memory_order_acquire) != nullptr; }
+
+void load_device_api(const std::string& path) {
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  if (device_api_loaded()) return;
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw DeviceError(str("cuda: cannot load ", path, ": ", dlerror()));
+  const auto entry = reinterpret_cast<const DeviceApi* (*)()>(dlsym(library, "fastnn_device_api"));
+  const DeviceApi* found = entry ? entry() : nullptr;
+  if (!found || found->version != DeviceApi::kVersion) {
+    const std::string got = found ? str(found->version) : std::string("none");
+    dlclose(library);
+    throw DeviceError(str("cuda: ", path, " expects another version of fastnn (interface ", got, ", this is ",
+                          DeviceApi::kVersion, "); install the two together"));
+  }
+  api.store(found, std::memory_order_release);
+}
+
+void check_device(DeviceIndex device) {
+  if (device == kCpu) return;
+  const int32_t count = device_api().count();
+  if (device < 0 || device >= count)
+    throw DeviceError(count == 0 ? str("cuda: there is no device: ", device_api().why_none())
+                                 : str("cuda: expected a device below ", count, ", got ", device_name(device)));
+}
+
+void DeviceGuard::enter(DeviceIndex device) {
+  if (device != kCpu) device_api().enter(device);
+  detail::device = device;
+}
+
+void DeviceGuard::leave() noexcept {
+  detail::device = before_;
+  if (before_ == kCpu) return;
+  try {
+    device_api().enter(before_);
+  } catch (...) {  // it was current before, so it exists; a broken device is reported at the next call
+  }
+}
+
+void* detail::device_kernel(const char* name, void*& slot) {
+  void* fn = __atomic_load_n(&slot, __ATOMIC_ACQUIRE);
+  if (fn) return fn;
+  fn = device_api().kernel(name);
+  if (!fn)
+    throw DeviceError(str("the kernel ", name, " has no CUDA version; move the tensors to the CPU with .cpu() first"));
+  __atomic_store_n(&slot, fn, __ATOMIC_RELEASE);
+  return fn;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,419 @@
+// The plug-in's side of core/device.h: devices, streams, memory from the driver's stream-ordered pools, graphs.
+
+#include <atomic>
+#include <cstdio>
+#include <mutex>
+#include <vector>
+
+#include "core/device.h"
+#include "cuda/cuda.h"
+
+namespace fastnn {
+namespace cuda {
+
+void* find_launcher(const char* name);  // table.cu
+
+namespace {
+
+constexpr int kMaxDevices = 64;
+
+struct Counters {
+  std::atomic<int64_t> allocated{0}, peak{0}, calls{0};
+};
+Counters counters[kMaxDevices];
+
+// A graph while it is recorded and afterwards: the states of its draws, in the order of its launches, read from the
+// host's memory at every run.
+struct Graph {
+  cudaGraphExec_t exec = nullptr;
+  DeviceIndex device = 0;
+  std::vector<const PhiloxState*> states;
+  std::vector<PhiloxState> staged;
+  PhiloxState* on_device = nullptr;
+};
+constexpr int64_t kMaxDraws = 4096;
+
+thread_local int device_now = -2;
+thread_local cudaStream_t stream_now = nullptr;
+thread_local Graph* recording = nullptr;
+std::atomic<bool> blocking{false};
+
+struct DeviceState {
+  cudaStream_t stream = nullptr;
+  int multiprocessors = 0;
+  bool ready = false;
+};
+DeviceState devices[kMaxDevices];
+std::mutex devices_mutex;
+
+DeviceState& device_state(int device) {
+  DeviceState& d = devices[device];
+  std::lock_guard<std::mutex> lock(devices_mutex);
+  if (d.ready) return d;
+  check(cudaSetDevice(device), "cudaSetDevice");
+  cudaDeviceProp p;
+  check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
+  d.multiprocessors = p.multiProcessorCount;
+  check(cudaStreamCreateWithFlags(&d.stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+#ifndef FASTNN_CUDA_EMULATED
+  // Freed memory stays with the pool: asking the driver anew at every step is slow.
+  cudaMemPool_t pool;
+  check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
+  uint64_t keep = UINT64_MAX;
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "cudaMemPoolSetAttribute");
+#endif
+  d.ready = true;
+  return d;
+}
+
+std::string& count_message() {
+  static std::string text;
+  return text;
+}
+int32_t device_count() {
+  static const int32_t count = [] {
+    int n = 0;
+    const cudaError_t code = cudaGetDeviceCount(&n);
+    if (code == cudaSuccess) {
+      if (n == 0) count_message() = "no CUDA device";
+      return n < kMaxDevices ? n : kMaxDevices;
+    }
+    count_message() = cudaGetErrorString(code);
+    cudaGetLastError();  // not the next call's error
+    return 0;
+  }();
+  return count;
+}
+const char* why_none() {
+  device_count();
+  return count_message().c_str();
+}
+
+void enter(DeviceIndex device) {
+  if (device_now == device) return;
+  if (device < 0 || device >= device_count()) throw DeviceError(str("cuda: there is no device ", device));
+  DeviceState& d = device_state(device);
+  check(cudaSetDevice(device), "cudaSetDevice");
+  device_now = device;
+  stream_now = d.stream;
+}
+
+#ifndef FASTNN_CUDA_EMULATED
+void after_launch(const char* what) {
+  check(cudaGetLastError(), what);
+  if (blocking.load(std::memory_order_relaxed) && !recording) check(cudaStreamSynchronize(stream_now), what);
+}
+
+#endif
+
+void* allocate(DeviceIndex device, int64_t bytes) {
+  enter(device);
+  void* p = nullptr;
+  const cudaError_t code = cudaMallocAsync(&p, static_cast<size_t>(bytes < 1 ? 1 : bytes), stream_now);
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    throw DeviceError(str("cuda: out of memory on ", device_name(device), ": wanted ", bytes, " bytes, ", free, " of ",
+                          total, " are free, ", counters[device].allocated.load(), " are held by tensors"));
+  }
+  check(code, "cudaMallocAsync");
+  Counters& c = counters[device];
+  const int64_t now = c.allocated += bytes;
+  ++c.calls;
+  int64_t peak = c.peak.load();
+  while (now > peak && !c.peak.compare_exchange_weak(peak, now)) {
+  }
+  return p;
+}
+
+void deallocate(DeviceIndex device, void* p, int64_t bytes) noexcept {
+  if (!p) return;
+  counters[device].allocated -= bytes;
+  const int before = device_now;
+  if (before != device) cudaSetDevice(device);
+  cudaFreeAsync(p, before == device ? stream_now : devices[device].stream);
+  if (before != device && before >= 0) cudaSetDevice(before);
+}
+
+void copy(DeviceIndex device, void* to, const void* from, int64_t bytes, CopyKind kind) {
+  enter(device);
+  const cudaMemcpyKind k = kind == CopyKind::host_to_device   ? cudaMemcpyHostToDevice
+                           : kind == CopyKind::device_to_host ? cudaMemcpyDeviceToHost
+                                                              : cudaMemcpyDeviceToDevice;
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), k, stream_now), "cudaMemcpyAsync");
+  // The caller may use the host's memory at once.
+  if (kind != CopyKind::device_to_device) check(cudaStreamSynchronize(stream_now), "a copy, or a kernel before it");
+}
+
+void synchronize(DeviceIndex device) {
+  enter(device);
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+}
+
+DeviceMemory memory(DeviceIndex device) {
+  enter(device);
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  const Counters& c = counters[device];
+  DeviceMemory m{c.allocated.load(),         c.peak.load(),
+                 c.allocated.load(),         c.calls.load(),
+                 static_cast<int64_t>(free), static_cast<int64_t>(total)};
+#ifndef FASTNN_CUDA_EMULATED
+  cudaMemPool_t pool;
+  check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
+  uint64_t reserved = 0;
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "cudaMemPoolGetAttribute");
+  m.reserved = static_cast<int64_t>(reserved);
+#endif
+  return m;
+}
+void reset_peak(DeviceIndex device) {
+  enter(device);
+  counters[device].peak = counters[device].allocated.load();
+}
+void empty_cache(DeviceIndex device) {
+  enter(device);
+  check(cudaStreamSynchronize(stream_now), "cudaStreamSynchronize");
+#ifndef FASTNN_CUDA_EMULATED
+  cudaMemPool_t pool;
+  check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
+  check(cudaMemPoolTrimTo(pool, 0), "cudaMemPoolTrimTo");
+#endif
+}
+
+DeviceProperties properties(DeviceIndex device) {
+  enter(device);
+  cudaDeviceProp p;
+  check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
+  DeviceProperties out{};
+  std::snprintf(out.name, sizeof out.name, "%s", p.name);
+  out.memory = static_cast<int64_t>(p.totalGlobalMem);
+  out.major = p.major;
+  out.minor = p.minor;
+  out.multiprocessors = p.multiProcessorCount;
+  return out;
+}
+
+void* host_allocate(int64_t bytes) {
+  void* p = nullptr;
+  check(cudaHostAlloc(&p, static_cast<size_t>(bytes < 1 ? 1 : bytes), cudaHostAllocDefault), "cudaHostAlloc");
+  return p;
+}
+void host_deallocate(void* p) noexcept { cudaFreeHost(p); }
+
+// --- streams and events -------------------------------------------------------------------------------------------
+
+struct Event {
+  cudaEvent_t e = nullptr;
+  Event() { check(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "cudaEventCreate"); }
+  ~Event() { cudaEventDestroy(e); }
+};
+
+// What comes on `later` waits for what is on `earlier` now.
+void order(cudaStream_t earlier, cudaStream_t later) {
+  Event e;
+  check(cudaEventRecord(e.e, earlier), "cudaEventRecord");
+  check(cudaStreamWaitEvent(later, e.e, 0), "cudaStreamWaitEvent");
+}
+
+void* stream_create(DeviceIndex device) {
+  enter(device);
+  cudaStream_t s = nullptr;
+  check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return s;
+}
+void stream_destroy(void* s) noexcept { cudaStreamDestroy(static_cast<cudaStream_t>(s)); }
+cudaStream_t stream_or_default(void* s) { return s ? static_cast<cudaStream_t>(s) : devices[device_now].stream; }
+void* stream_use(void* s) {
+  if (device_now < 0) enter(0);
+  const cudaStream_t before = stream_now, next = stream_or_default(s);
+  if (before != next) order(before, next);
+  stream_now = next;
+  return before;
+}
+void stream_synchronize(void* s) {
+  if (device_now < 0) enter(0);
+  check(cudaStreamSynchronize(stream_or_default(s)), "cudaStreamSynchronize");
+}
+bool stream_done(void* s) {
+  if (device_now < 0) enter(0);
+#ifdef FASTNN_CUDA_EMULATED
+  (void)s;
+  return true;
+#else
+  const cudaError_t code = cudaStreamQuery(stream_or_default(s));
+  if (code == cudaErrorNotReady) return false;
+  check(code, "cudaStreamQuery");
+  return true;
+#endif
+}
+void* event_create() {
+  if (device_now < 0) enter(0);
+  cudaEvent_t e = nullptr;
+  check(cudaEventCreateWithFlags(&e, 0), "cudaEventCreate");
+  return e;
+}
+void event_destroy(void* e) noexcept { cudaEventDestroy(static_cast<cudaEvent_t>(e)); }
+void event_record(void* e, void* s) {
+  check(cudaEventRecord(static_cast<cudaEvent_t>(e), stream_or_default(s)), "cudaEventRecord");
+}
+void event_wait(void* e, void* s) {
+  check(cudaStreamWaitEvent(stream_or_default(s), static_cast<cudaEvent_t>(e), 0), "cudaStreamWaitEvent");
+}
+void event_synchronize(void* e) { check(cudaEventSynchronize(static_cast<cudaEvent_t>(e)), "cudaEventSynchronize"); }
+float event_ms(void* from, void* to) {
+  float ms = 0;
+  check(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)),
+        "cudaEventElapsedTime");
+  return ms;
+}
+
+// --- graphs -------------------------------------------------------------------------------------------------------
+
+void graph_destroy(void* graph) noexcept {
+  auto* g = static_cast<Graph*>(graph);
+  if (!g) return;
+  if (g->exec) cudaGraphExecDestroy(g->exec);
+  if (g->on_device) cudaFreeAsync(g->on_device, devices[g->device].stream);
+  delete g;
+}
+
+void graph_begin() {
+  if (device_now < 0) enter(0);
+  if (recording) throw DeviceError("cuda: a graph is being recorded already");
+  auto* g = new Graph;
+  g->device = device_now;
+  void* states = nullptr;
+  const cudaError_t code = cudaMallocAsync(&states, kMaxDraws * sizeof(PhiloxState), stream_now);
+  g->on_device = static_cast<PhiloxState*>(states);
+  if (code != cudaSuccess) {
+    delete g;
+    check(code, "cudaMallocAsync");
+  }
+  const cudaError_t begun = cudaStreamBeginCapture(stream_now, cudaStreamCaptureModeThreadLocal);
+  if (begun != cudaSuccess) {
+    graph_destroy(g);
+    check(begun, "cudaStreamBeginCapture");
+  }
+  recording = g;
+}
+
+void graph_cancel() noexcept {
+  if (!recording) return;
+  cudaGraph_t graph = nullptr;
+  cudaStreamEndCapture(stream_now, &graph);
+  if (graph) cudaGraphDestroy(graph);
+  cudaGetLastError();
+  graph_destroy(recording);
+  recording = nullptr;
+}
+
+void* graph_end() {
+  Graph* g = recording;
+  recording = nullptr;
+  cudaGraph_t graph = nullptr;
+  cudaError_t code = cudaStreamEndCapture(stream_now, &graph);
+  if (code == cudaSuccess) {
+    code = cudaGraphInstantiate(&g->exec, graph, 0);
+    cudaGraphDestroy(graph);
+  }
+  if (code != cudaSuccess) {
+    graph_destroy(g);
+    check(code, "a graph");
+  }
+  g->staged.resize(g->states.size());
+  return g;
+}
+
+void graph_run(void* graph) {
+  auto* g = static_cast<Graph*>(graph);
+  enter(g->device);
+  if (!g->states.empty()) {
+    for (size_t i = 0; i < g->states.size(); ++i) g->staged[i] = *g->states[i];
+    // From pageable memory: the driver has its own copy when the call returns.
+    check(cudaMemcpyAsync(g->on_device, g->staged.data(), g->staged.size() * sizeof(PhiloxState),
+                          cudaMemcpyHostToDevice, stream_now),
+          "cudaMemcpyAsync");
+  }
+  check(cudaGraphLaunch(g->exec, stream_now), "cudaGraphLaunch");
+  if (blocking.load(std::memory_order_relaxed)) check(cudaStreamSynchronize(stream_now), "a graph");
+}
+
+void set_blocking(bool on) { blocking = on; }
+
+const DeviceApi api{DeviceApi::kVersion,
+                    device_count,
+                    why_none,
+                    enter,
+                    allocate,
+                    deallocate,
+                    copy,
+                    synchronize,
+                    find_launcher,
+                    memory,
+                    reset_peak,
+                    empty_cache,
+                    properties,
+                    host_allocate,
+                    host_deallocate,
+                    stream_create,
+                    stream_destroy,
+                    stream_use,
+                    stream_synchronize,
+                    stream_done,
+                    event_create,
+                    event_destroy,
+                    event_record,
+                    event_wait,
+                    event_synchronize,
+                    event_ms,
+                    graph_begin,
+                    graph_end,
+                    graph_cancel,
+                    graph_run,
+                    graph_destroy,
+                    set_blocking};
+
+}  // namespace
+
+cudaStream_t stream() { return stream_now; }
+int current_device() { return device_now; }
+int sm_count() { return devices[device_now].multiprocessors; }
+
+void check(cudaError_t code, const char* what) {
+  if (code == cudaSuccess) return;
+  cudaGetLastError();
+  throw DeviceError(str("cuda: ", what, ": ", cudaGetErrorString(code), " (", cudaGetErrorName(code), ")"));
+}
+
+Scratch::Scratch(int64_t bytes) {
+  check(cudaMallocAsync(&data_, static_cast<size_t>(bytes < 1 ? 1 : bytes), stream_now), "working memory");
+}
+Scratch::~Scratch() { cudaFreeAsync(data_, stream_now); }
+
+DeviceRandom device_random(const PhiloxState* state) {
+  if (!recording) return {*state, nullptr};
+  if (recording->states.size() >= static_cast<size_t>(kMaxDraws))
+    throw DeviceError(str("cuda: a graph holds at most ", kMaxDraws, " draws"));
+  recording->states.push_back(state);
+  return {*state, recording->on_device + (recording->states.size() - 1)};
+}
+
+#ifndef FASTNN_CUDA_EMULATED
+void start(const void* kernel, dim3 grid, dim3 block, size_t shared, void** arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (shared > 48 * 1024)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+          "shared memory of a kernel");
+  check(cudaLaunchKernel(kernel, grid, block, arguments, shared, stream_now), "a launch");
+  after_launch("a kernel");
+}
+#endif
+
+}  // namespace cuda
+}  // namespace fastnn
+
+extern "C" __attribute__((visibility("default"))) const fastnn::DeviceApi* fastnn_device_api() {
+  return &fastnn::cuda::api;
+}
