@@ -59,10 +59,12 @@ void check_device(DeviceIndex device) {
                                  : str("cuda: expected a device below ", count, ", got ", device_name(device)));
 }
 
-void DeviceGuard::enter(DeviceIndex device) {
+void set_current_device(DeviceIndex device) {
   if (device != kCpu) device_api().enter(device);
   detail::device = device;
 }
+
+void DeviceGuard::enter(DeviceIndex device) { set_current_device(device); }
 
 void DeviceGuard::leave() noexcept {
   detail::device = before_;

@@ -56,7 +56,8 @@ struct DeviceApi {
   // Streams and events; null is the default stream.
   void* (*stream_create)(DeviceIndex device);
   void (*stream_destroy)(void* stream) noexcept;
-  void* (*stream_use)(void* stream);  // returns the one before; each waits for the other's work
+  void* (*stream_use)(void* stream);  // returns the one before, for whose work it waits
+  void* (*stream_current)();
   void (*stream_synchronize)(void* stream);
   bool (*stream_done)(void* stream);
   void* (*event_create)();
@@ -87,6 +88,8 @@ void* device_kernel(const char* name, void*& slot);
 }  // namespace detail
 
 inline DeviceIndex current_device() { return detail::device; }
+/// For the calling thread, until it is set again; DeviceError where there is no such device.
+void set_current_device(DeviceIndex device);
 
 /// The plug-in; DeviceError where none is loaded.
 const DeviceApi& device_api();

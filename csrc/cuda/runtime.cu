@@ -232,6 +232,7 @@ void* stream_use(void* s) {
   stream_now = next;
   return before;
 }
+void* stream_current() { return stream_now; }
 void stream_synchronize(void* s) {
   if (device_now < 0) enter(0);
   check(cudaStreamSynchronize(stream_or_default(s)), "cudaStreamSynchronize");
@@ -342,38 +343,13 @@ void graph_run(void* graph) {
 
 void set_blocking(bool on) { blocking = on; }
 
-const DeviceApi api{DeviceApi::kVersion,
-                    device_count,
-                    why_none,
-                    enter,
-                    allocate,
-                    deallocate,
-                    copy,
-                    synchronize,
-                    find_launcher,
-                    memory,
-                    reset_peak,
-                    empty_cache,
-                    properties,
-                    host_allocate,
-                    host_deallocate,
-                    stream_create,
-                    stream_destroy,
-                    stream_use,
-                    stream_synchronize,
-                    stream_done,
-                    event_create,
-                    event_destroy,
-                    event_record,
-                    event_wait,
-                    event_synchronize,
-                    event_ms,
-                    graph_begin,
-                    graph_end,
-                    graph_cancel,
-                    graph_run,
-                    graph_destroy,
-                    set_blocking};
+const DeviceApi api{DeviceApi::kVersion, device_count,   why_none,      enter,          allocate,
+                    deallocate,          copy,           synchronize,   find_launcher,  memory,
+                    reset_peak,          empty_cache,    properties,    host_allocate,  host_deallocate,
+                    stream_create,       stream_destroy, stream_use,    stream_current, stream_synchronize,
+                    stream_done,         event_create,   event_destroy, event_record,   event_wait,
+                    event_synchronize,   event_ms,       graph_begin,   graph_end,      graph_cancel,
+                    graph_run,           graph_destroy,  set_blocking};
 
 }  // namespace
 

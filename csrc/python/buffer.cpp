@@ -27,6 +27,11 @@ int tensor_getbuffer(PyObject* o, Py_buffer* view, int flags) {
     PyErr_SetString(PyExc_BufferError, "a tensor that requires grad has no buffer; use detach() first");
     return -1;
   }
+  if (x.device() != kCpu) {
+    PyErr_SetString(PyExc_BufferError, "the tensor is on a device; use cpu() first");
+    return -1;
+  }
+  const DeviceGuard host(kCpu);
   const bool writable = x.impl()->storage->writable && !has_internal_overlap(x);
   if ((flags & PyBUF_WRITABLE) && !writable) {
     PyErr_SetString(PyExc_BufferError, "the tensor is read-only");

@@ -4,6 +4,7 @@
 
 #include "ops/elementwise/elementwise.h"
 #include "python/bind.h"
+#include "python/device_py.h"
 #include "python/tensor_type.h"
 
 namespace fastnn {
@@ -159,6 +160,7 @@ Tensor tensor_from_object(PyObject* o, const DType* dtype, bool copy) {
   if (capturing() && scalar_from_object(o, number))
     return scalar_tensor(number, dtype ? *dtype : number.default_dtype());
   refuse_in_capture("tensor: NumPy data is made into a tensor");
+  const DeviceGuard host(kCpu);
   py::array a = py::reinterpret_steal<py::array>(py::module_::import("numpy").attr("asarray")(py::handle(o)).release());
   if (!a.dtype().attr("isnative").cast<bool>()) a = a.attr("astype")(a.dtype().attr("newbyteorder")("="));
   DType have;
@@ -213,21 +215,27 @@ void bind_dtypes(py::module_& m) {
 void bind_exchange(Binder& b) {
   b.python_function(
       "tensor",
-      [](const py::object& data, std::optional<DType> dtype, bool requires_grad) {
-        const Tensor x = tensor_from_object(data.ptr(), dtype ? &*dtype : nullptr, true);
+      [](const py::object& data, std::optional<DType> dtype, bool requires_grad, std::optional<Place> device) {
+        const Made made(device);
+        const bool stays = is_tensor(data.ptr()) && !device;
+        Tensor x = tensor_from_object(data.ptr(), dtype ? &*dtype : nullptr, true);
+        if (!stays) x = to_device(x, current_device());
         if (requires_grad) set_requires_grad(x, true);
         return x;
       },
-      "data"_a, "dtype"_a = py::none(), "requires_grad"_a = false,
+      "data"_a, "dtype"_a = py::none(), "requires_grad"_a = false, "device"_a = py::none(),
       "A new tensor with a copy of `data` (numbers, nested lists, NumPy arrays, tensors).\n\nPython floats and float64 "
       "arrays "
       "become float32 unless `dtype` says otherwise; integers become int64.");
   b.python_function(
       "as_tensor",
-      [](const py::object& data, std::optional<DType> dtype) {
-        return tensor_from_object(data.ptr(), dtype ? &*dtype : nullptr, false);
+      [](const py::object& data, std::optional<DType> dtype, std::optional<Place> device) {
+        const Made made(device);
+        const Tensor x = tensor_from_object(data.ptr(), dtype ? &*dtype : nullptr, false);
+        return is_tensor(data.ptr()) && !device ? x : to_device(x, current_device());
       },
-      "data"_a, "dtype"_a = py::none(), "As `tensor`, but sharing the memory of `data` where nothing has to change.");
+      "data"_a, "dtype"_a = py::none(), "device"_a = py::none(),
+      "As `tensor`, but sharing the memory of `data` where nothing has to change.");
   b.python_function(
       "from_numpy",
       [](const py::array& a) {
@@ -246,6 +254,9 @@ void bind_exchange(Binder& b) {
         refuse_in_capture("numpy: a tensor's values are read");
         const Tensor& x = unwrap(self.ptr());
         if (x.requires_grad()) throw RuntimeError("numpy: the tensor requires grad; use .detach().numpy()");
+        if (x.device() != kCpu)
+          throw DeviceError(str("numpy: the tensor is on ", device_name(x.device()), "; use .cpu().numpy()"));
+        const DeviceGuard host(kCpu);
         std::vector<py::ssize_t> shape, strides;
         for (int i = 0; i < x.dim(); ++i)
           shape.push_back(x.shape()[i]), strides.push_back(x.strides()[i] * x.itemsize());
@@ -266,7 +277,8 @@ void bind_exchange(Binder& b) {
   b.python_method(
       "item", [](const Tensor& x) { return item(x); }, "The only element as a Python number.");
   b.python_method(
-      "tolist", [](const py::object& self) { return self.attr("detach")().attr("numpy")().attr("tolist")(); },
+      "tolist",
+      [](const py::object& self) { return self.attr("detach")().attr("cpu")().attr("numpy")().attr("tolist")(); },
       "The elements as nested lists.");
 }
 

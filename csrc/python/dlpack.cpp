@@ -83,6 +83,9 @@ void destroy_capsule(PyObject* capsule, const char* name) {
 py::object to_dlpack(const Tensor& self, const py::object& stream, const py::object& max_version,
                      const py::object& dl_device, const py::object& copy) {
   refuse_in_capture("__dlpack__: a tensor's memory is handed out");
+  if (self.device() != kCpu)
+    throw py::buffer_error("__dlpack__: the tensor is on " + device_name(self.device()) + "; use .cpu() first");
+  const DeviceGuard host(kCpu);
   if (!stream.is_none()) throw py::buffer_error("__dlpack__: a CPU tensor takes no stream");
   if (self.requires_grad()) throw py::buffer_error("__dlpack__: the tensor requires grad; use detach() first");
   if (!dl_device.is_none()) {
@@ -189,7 +192,7 @@ void bind_dlpack(Binder& b) {
                   "dl_device"_a = py::none(), "copy"_a = py::none(),
                   "The memory as a DLPack capsule; nothing is copied unless `copy` is True.");
   b.python_method(
-      "__dlpack_device__", [](const Tensor&) { return py::make_tuple(kCpu, 0); }, "(1, 0): the CPU.");
+      "__dlpack_device__", [](const Tensor&) { return py::make_tuple(kDLCpu, 0); }, "(1, 0): the CPU.");
   b.python_function("from_dlpack", &from_dlpack, "x"_a, py::kw_only(), "copy"_a = false,
                     "A tensor on the memory of an object with ``__dlpack__`` (or of a DLPack capsule).");
 }

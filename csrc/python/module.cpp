@@ -1,6 +1,7 @@
 // The module fastnn._C: no logic, only the list of what there is.
 
 #include "kernels/isa.h"
+#include "python/device_py.h"
 #include "python/tensor_type.h"
 
 namespace fastnn {
@@ -45,6 +46,8 @@ PYBIND11_MODULE(_C, m) {
       if (p) std::rethrow_exception(p);
     } catch (const TypeError& e) {
       PyErr_SetString(PyExc_TypeError, e.what());
+    } catch (const DeviceError& e) {
+      PyErr_SetString(device_error(), e.what());
     }
   });
   bind_dtypes(m);
@@ -60,6 +63,7 @@ PYBIND11_MODULE(_C, m) {
 #include "ops/ops.inc"
 #undef FAMILY
 #undef OP
+  bind_devices(b);
   py::list ops;
 #define FAMILY(name)
 #define OP(family, name) ops.append(py::make_tuple(#family, #name));

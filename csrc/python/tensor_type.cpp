@@ -10,6 +10,7 @@
 #include "ops/matmul/matmul.h"
 #include "ops/optim/optim.h"
 #include "ops/view/view.h"
+#include "python/device_py.h"
 #include "python/indexing.h"
 
 namespace fastnn {
@@ -223,7 +224,7 @@ PyObject* get_ndim(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).di
 PyObject* get_dtype(PyObject* o, void*) { return dtype_object(unwrap(o).dtype()); }
 PyObject* get_itemsize(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).itemsize()); }
 PyObject* get_nbytes(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).numel() * unwrap(o).itemsize()); }
-PyObject* get_device(PyObject*, void*) { return PyUnicode_InternFromString("cpu"); }
+PyObject* get_device(PyObject* o, void*) { return device_object(unwrap(o).device()); }
 PyObject* get_version(PyObject* o, void*) { return PyLong_FromLong(unwrap(o).version()); }
 PyObject* get_requires_grad(PyObject* o, void*) { return PyBool_FromLong(unwrap(o).requires_grad()); }
 PyObject* get_is_leaf(PyObject* o, void*) { return PyBool_FromLong(!grad_fn(unwrap(o))); }
@@ -323,7 +324,7 @@ PyGetSetDef attributes[] = {
     {"dtype", get_dtype, nullptr, "dtype: the type of the elements.", nullptr},
     {"itemsize", get_itemsize, nullptr, "int: bytes of one element.", nullptr},
     {"nbytes", get_nbytes, nullptr, "int: bytes of all elements.", nullptr},
-    {"device", get_device, nullptr, "str: where the memory is.", nullptr},
+    {"device", get_device, nullptr, "device: where the memory is.", nullptr},
     {"_version", get_version, nullptr, "int: how often the memory was changed in place.", nullptr},
     {"requires_grad", get_requires_grad, set_requires_grad_attr, "bool: whether gradients flow to this tensor.",
      nullptr},
@@ -435,6 +436,8 @@ void set_python_error() {
     e.set_error();
   } catch (const CaptureError& e) {
     PyErr_SetString(capture_error(), e.what());
+  } catch (const DeviceError& e) {
+    PyErr_SetString(device_error(), e.what());
   } catch (const NotFinite& e) {
     PyErr_SetString(PyExc_FloatingPointError, e.what());
   } catch (const TypeError& e) {

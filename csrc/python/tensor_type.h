@@ -13,6 +13,7 @@ void bind_exchange(Binder& b);  // NumPy and the buffer protocol
 void bind_dlpack(Binder& b);
 void bind_autograd(Binder& b);
 void bind_runtime(Binder& b);  // threads, instruction sets, memory, random state
+void bind_devices(Binder& b);  // after the operations: Tensor.to(dtype) comes before Tensor.to(device)
 void bind_capture(Binder& b);  // recorded steps
 
 // The buffer slots of the type.

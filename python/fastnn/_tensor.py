@@ -11,7 +11,7 @@ def _repr(self):
 
     name = type(self).__name__
     head = "tensor(" if name == "Tensor" else f"{name}("
-    values = self.detach().numpy()
+    values = self.detach().cpu().numpy()
     notes = []
     if values.size:
         body = np.array2string(values, separator=", ", prefix=head, precision=4, threshold=_PRINTED)
@@ -21,6 +21,8 @@ def _repr(self):
             notes.append(f"shape={tuple(self.shape)}")
     if self.dtype not in _UNMARKED or not values.size:
         notes.append(f"dtype={self.dtype!r}")
+    if self.device != "cpu":
+        notes.append(f"device='{self.device}'")
     if self.grad_fn:
         notes.append(f"grad_fn=<{self.grad_fn}>")
     elif self.requires_grad:
@@ -34,8 +36,8 @@ def _format(self, spec):
     )
 
 
-def _rebuild(cls, values, requires_grad, state):
-    tensor = _C.Tensor.__new__(cls, _C.from_numpy(values))
+def _rebuild(cls, values, requires_grad, state, device="cpu"):
+    tensor = _C.Tensor.__new__(cls, _C.from_numpy(values).to(device))
     tensor.requires_grad = requires_grad
     if state:
         tensor.__dict__.update(state)
@@ -44,8 +46,8 @@ def _rebuild(cls, values, requires_grad, state):
 
 def _reduce(self, protocol):
     # Row-major values, the leaf flag and what a subclass keeps; history and hooks stay behind.
-    values = self.detach().numpy().copy(order="C")
-    return _rebuild, (type(self), values, self.requires_grad, getattr(self, "__dict__", None))
+    values = self.detach().cpu().numpy().copy(order="C")
+    return _rebuild, (type(self), values, self.requires_grad, getattr(self, "__dict__", None), str(self.device))
 
 
 def _copy(self):
