@@ -90,6 +90,17 @@ def lay(values, layout):
     return window, base
 
 
+def on_device(window, base, device):
+    """A tensor with the window's values, strides and place in memory on a device."""
+    if window.size == 0:
+        return fastnn.from_numpy(np.ascontiguousarray(window)).to(device)
+    item = base.itemsize
+    flat = base.T if base.flags.f_contiguous and not base.flags.c_contiguous else base
+    memory = fastnn.from_numpy(np.ascontiguousarray(flat).reshape(-1)).to(device)
+    offset = (window.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // item
+    return fastnn._C._window(memory, window.shape, tuple(s // item for s in window.strides), offset)
+
+
 def walk(value, f):
     """`value` with f applied to every A inside lists and tuples."""
     if isinstance(value, A):
@@ -128,11 +139,11 @@ class Sample:
         """Which of the arrays have gradients."""
         return [self.case.differentiable and self.spec.grad and a.grad for a in self.specs]
 
-    def fastnn(self, values=None, grad=True, layouts=True):
+    def fastnn(self, values=None, grad=True, layouts=True, device="cpu"):
         """Runs the operation: (outputs, tensors of the arrays, the memory they lie in)."""
         values = [np.asarray(v) for v in values or self.values]
         laid = [lay(v, a.layout if layouts else "dense") for a, v in zip(self.specs, values, strict=True)]
-        tensors = [fastnn.from_numpy(w) for w, _ in laid]
+        tensors = [on_device(w, b, device) if device != "cpu" else fastnn.from_numpy(w) for w, b in laid]
         for t, on in zip(tensors, self.differentiable(), strict=True):
             if grad and on:
                 t.requires_grad_()
@@ -169,7 +180,10 @@ class Sample:
             return [None] * len(tensors)
         found = iter(
             fastnn.autograd.grad(
-                [outputs[i] for i in chosen], inputs, [fastnn.from_numpy(weights[i]) for i in chosen], allow_unused=True
+                [outputs[i] for i in chosen],
+                inputs,
+                [fastnn.from_numpy(weights[i]).to(outputs[i].device) for i in chosen],
+                allow_unused=True,
             )
         )
         return [next(found) if on else None for on in self.differentiable()]
@@ -182,7 +196,7 @@ def as_list(out):
 
 def array(t):
     """The values of a tensor of either library."""
-    return np.asarray(t) if isinstance(t, np.ndarray | float | int) else t.detach().numpy()
+    return np.asarray(t) if isinstance(t, np.ndarray | float | int) else t.detach().cpu().numpy()
 
 
 def same_bits(a, b):

@@ -17,6 +17,8 @@ namespace {
 std::atomic<const DeviceApi*> api{nullptr};
 }
 
+void (*find_device_api)() = nullptr;
+
 DeviceIndex device_from_name(const std::string& name) {
   if (name == "cpu") return kCpu;
   if (name == "cuda") return 0;
@@ -53,6 +55,7 @@ void load_device_api(const std::string& path) {
 
 void check_device(DeviceIndex device) {
   if (device == kCpu) return;
+  if (!device_api_loaded() && find_device_api) find_device_api();
   const int32_t count = device_api().count();
   if (device < 0 || device >= count)
     throw DeviceError(count == 0 ? str("cuda: there is no device: ", device_api().why_none())

@@ -96,7 +96,9 @@ const DeviceApi& device_api();
 bool device_api_loaded();
 /// Loads the plug-in from a shared library; DeviceError with the reason where that fails.
 void load_device_api(const std::string& path);
-/// DeviceError unless it is the CPU or there is such a device.
+/// Finds and loads the plug-in, or throws DeviceError with the reason; set by the Python module.
+extern void (*find_device_api)();
+/// DeviceError unless it is the CPU or there is such a device; loads the plug-in where it is not yet.
 void check_device(DeviceIndex device);
 
 /// Makes a device current for a scope.

@@ -39,6 +39,11 @@ struct PyEvent {
   }
 };
 
+void find_plugin() {
+  py::gil_scoped_acquire gil;
+  py::module_::import("fastnn.cuda").attr("_need")();
+}
+
 DeviceIndex cuda_index(const std::optional<Place>& place) {
   DeviceIndex d = place ? place->index : current_device();
   if (!place && d == kCpu) d = 0;
@@ -238,9 +243,12 @@ void bind_devices(Binder& b) {
   if (!error) throw py::error_already_set();
   error_type = error.inc_ref().ptr();
   b.m.attr("DeviceError") = error;
+  find_device_api = &find_plugin;
   bind_device_class(b.m);
   bind_streams(b.m);
   bind_cuda(b);
+  b.function("_window", &alias, "x"_a, "size"_a, "stride"_a, "offset"_a,
+             "Another window on the memory of x, without history; strides and offset in elements.");
   b.method(
       "to",
       [](const Tensor& x, Place device, std::optional<DType> dtype) {

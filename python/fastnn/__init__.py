@@ -13,7 +13,7 @@ from fastnn.autograd import enable_grad, no_grad, set_grad_enabled
 
 _COMPOSED = _functions.complete(globals())
 _PARTS = frozenset(
-    "convert data datasets io metrics models nn optim recipes sklearn strategy text train tune vision".split()
+    "convert cuda data datasets io metrics models nn optim recipes sklearn strategy text train tune vision".split()
 )
 
 
