@@ -78,7 +78,7 @@ struct DeviceApi {
 };
 
 namespace detail {
-#if defined(__GNUC__) && defined(__ELF__)
+#if defined(__GNUC__) && defined(__ELF__) && !defined(__CUDACC__)
 extern thread_local DeviceIndex device __attribute__((tls_model("initial-exec")));
 #else
 extern thread_local DeviceIndex device;

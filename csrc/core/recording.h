@@ -49,7 +49,7 @@ struct Recorder {
 };
 
 namespace detail {
-#if defined(__GNUC__) && defined(__ELF__)
+#if defined(__GNUC__) && defined(__ELF__) && !defined(__CUDACC__)
 // Read at every launch and allocation: the cheapest model of thread-local storage. Eight bytes of the static surplus.
 extern thread_local Recorder* recorder __attribute__((tls_model("initial-exec")));
 #else
