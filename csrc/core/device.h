@@ -75,6 +75,7 @@ struct DeviceApi {
   void (*graph_destroy)(void* graph) noexcept;
   /// Errors of kernels reported at the launch that made them (slow), or at the next call that waits.
   void (*set_blocking)(bool on);
+  bool (*blocking)();
 };
 
 namespace detail {

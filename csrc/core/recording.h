@@ -57,6 +57,21 @@ extern thread_local Recorder* recorder;
 #endif
 }  // namespace detail
 
+/// While one lives, launches check values on a device from the CPU: replays leave them out unless errors are asked for
+/// at once (kernels do nothing harmful with what a check would have refused).
+class Checking {
+ public:
+  Checking() : before_(active) { active = true; }
+  ~Checking() { active = before_; }
+  Checking(const Checking&) = delete;
+  Checking& operator=(const Checking&) = delete;
+  static bool now() { return active; }
+
+ private:
+  static thread_local bool active;
+  bool before_;
+};
+
 inline bool capturing() { return __builtin_expect(detail::recorder != nullptr, 0); }
 /// Throws CaptureError while a step is captured: `what` would give every replay the value of today.
 void refuse_in_capture(const char* what);

@@ -120,33 +120,6 @@ Tensor Tensor::detach() const {
   return make(impl_->storage, impl_->offset, impl_->shape, impl_->strides, impl_->numel, impl_->dtype);
 }
 
-namespace {
-
-void write_scalar(void* p, DType dtype, Scalar v) {
-  switch (dtype) {
-    case DType::bool_:
-      *static_cast<bool*>(p) = v.kind == Scalar::floating ? v.d != 0 : v.i != 0;
-      break;
-    case DType::uint8:
-      *static_cast<uint8_t*>(p) = static_cast<uint8_t>(v.to_int64());
-      break;
-    case DType::int32:
-      *static_cast<int32_t*>(p) = static_cast<int32_t>(v.to_int64());
-      break;
-    case DType::int64:
-      *static_cast<int64_t*>(p) = v.to_int64();
-      break;
-    case DType::float32:
-      *static_cast<float*>(p) = static_cast<float>(v.d);
-      break;
-    case DType::float64:
-      *static_cast<double*>(p) = v.d;
-      break;
-  }
-}
-
-}  // namespace
-
 void Tensor::wrong_device() const {
   throw DeviceError(str("expected a tensor on ", device_name(current_device()), ", got one of shape ", shape(), " on ",
                         device_name(device()), "; move it with .to(device)"));
@@ -178,17 +151,6 @@ Tensor copy_to_device(const Tensor& x, DeviceIndex device) {
   const Tensor y = empty(x.shape(), x.dtype());
   if (x.numel() != 0) launch_host(&copy_bytes, x.device(), device, y.raw(), from, x.numel() * x.itemsize());
   return y;
-}
-
-Tensor scalar_tensor(Scalar v, DType dtype) {
-  if (current_device() != kCpu) {
-    const DeviceIndex device = current_device();
-    const DeviceGuard host(kCpu);
-    return copy_to_device(scalar_tensor(v, dtype), device);
-  }
-  Tensor t = empty({}, dtype);
-  launch_host(&write_scalar, t.raw(), dtype, v);
-  return t;
 }
 
 Scalar item(const Tensor& x) {

@@ -115,6 +115,14 @@ Tensor alias(const Tensor& x, const Dims& shape, const Dims& strides, int64_t of
 Tensor scalar_tensor(Scalar value, DType dtype);
 /// x in the CPU's memory, without history: itself, or a copy that waits for the device.
 Tensor on_cpu(const Tensor& x);
+/// f(x in the CPU's memory), for checks of values: in a replay on a device only where errors are asked for at once.
+template <class F>
+void check_on_cpu(const Tensor& x, const F& f) {
+  const Checking check;
+  const Tensor here = on_cpu(x);
+  const DeviceGuard host(kCpu);
+  f(here);
+}
 /// A copy without history of row-major x in the memory of another device (or the same).
 Tensor copy_to_device(const Tensor& x, DeviceIndex device);
 /// The only element as a number; ValueError unless numel() == 1.

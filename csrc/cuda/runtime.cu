@@ -342,6 +342,7 @@ void graph_run(void* graph) {
 }
 
 void set_blocking(bool on) { blocking = on; }
+bool is_blocking() { return blocking.load(std::memory_order_relaxed); }
 
 const DeviceApi api{DeviceApi::kVersion, device_count,   why_none,      enter,          allocate,
                     deallocate,          copy,           synchronize,   find_launcher,  memory,
@@ -349,7 +350,7 @@ const DeviceApi api{DeviceApi::kVersion, device_count,   why_none,      enter,  
                     stream_create,       stream_destroy, stream_use,    stream_current, stream_synchronize,
                     stream_done,         event_create,   event_destroy, event_record,   event_wait,
                     event_synchronize,   event_ms,       graph_begin,   graph_end,      graph_cancel,
-                    graph_run,           graph_destroy,  set_blocking};
+                    graph_run,           graph_destroy,  set_blocking,  is_blocking};
 
 }  // namespace
 

@@ -57,6 +57,7 @@ struct WatchedDict {
 struct Rate {
   PyObject *group, *key;
   Tensor place;
+  double on_device;  // what a device was given last
 };
 
 struct Recording {
@@ -94,7 +95,7 @@ struct Recording {
     for (const auto& [tensor, wants] : wanted)
       if (tensor.impl()->requires_grad != wants) return 0;
     if (!program->valid()) return 0;
-    for (const Rate& r : rates) {
+    for (Rate& r : rates) {
       PyObject* value = PyDict_GetItemWithError(r.group, r.key);
       if (!value) return PyErr_Occurred() ? -1 : 0;
       const double lr = PyFloat_AsDouble(value);
@@ -103,7 +104,12 @@ struct Recording {
         return 0;
       }
       if (!(lr >= 0) || std::isinf(lr)) return 0;  // the step itself says what is wrong with it
-      *static_cast<double*>(r.place.raw()) = lr;
+      if (r.place.device() == kCpu) {
+        *static_cast<double*>(r.place.raw()) = lr;
+      } else if (lr != r.on_device) {
+        fill_into(r.place, Scalar(lr));
+        r.on_device = lr;
+      }
     }
     return 1;
   }
@@ -338,12 +344,12 @@ void bind_capture(Binder& b) {
   });
   b.python_function("_recording_rate",
                     [](const py::object& recording, const py::dict& group, const py::str& key, const Tensor& place) {
-                      recording_of(recording).rates.push_back({group.ptr(), key.ptr(), place});
+                      recording_of(recording).rates.push_back({group.ptr(), key.ptr(), place, -1.0});
                     });
   b.python_function("_recording_summary", [](const py::object& recording) {
     const Program::Summary s = recording_of(recording).program->summary();
     return py::dict("launches"_a = s.launches, "arena_bytes"_a = s.arena_bytes, "unplanned_bytes"_a = s.unplanned_bytes,
-                    "input_bytes"_a = s.input_bytes, "output_bytes"_a = s.output_bytes,
+                    "input_bytes"_a = s.input_bytes, "output_bytes"_a = s.output_bytes, "graphs"_a = s.graphs,
                     "requested_bytes"_a = s.requested_bytes, "peak_bytes"_a = s.peak_bytes, "buffers"_a = s.buffers,
                     "in_place"_a = s.in_place, "random_draws"_a = s.random_draws, "by_kernel"_a = s.by_kernel);
   });

@@ -9,6 +9,7 @@ namespace fastnn {
 namespace detail {
 thread_local Recorder* recorder = nullptr;
 }
+thread_local bool Checking::active = false;
 
 std::string (*capture_location)() = nullptr;
 
@@ -61,6 +62,7 @@ Dims compact_strides(const Tensor& x) {
 }
 
 Tensor make_slot(const Tensor& x) {
+  const DeviceGuard here(x.device());
   if (x.is_contiguous()) return empty(x.shape(), x.dtype());
   const Dims strides = compact_strides(x);
   int64_t low = 0, high = 0;
@@ -86,6 +88,7 @@ const void* memory_of(const AccumulateGrad& box) {
 Program::Program(const std::vector<Tensor>& examples, Copy copy) : copy_(copy) {
   for (const Tensor& x : examples) {
     slots_.push_back(make_slot(x));
+    if (x.device() != kCpu) device_ = x.device();
     if (x.requires_grad()) set_requires_grad(slots_.back(), true);
   }
 }
@@ -93,6 +96,10 @@ Program::Program(const std::vector<Tensor>& examples, Copy copy) : copy_(copy) {
 Program::~Program() { clear_recording(); }
 
 void Program::clear_recording() {
+  for (const Segment& s : segments_)
+    if (s.graph) device_api().graph_destroy(s.graph);
+  segments_.clear();
+  graphs_ = true;
   for (const Call& c : calls_) c.destroy(c.arguments);
   calls_.clear();
   held_.clear();
@@ -110,6 +117,8 @@ Program::Uses Program::uses_of(const Tensor& slot) const {
   constexpr int64_t kLarge = 4096;
   const Storage& s = *slot.impl()->storage;
   Uses uses;
+  // A graph has its addresses for good.
+  if (s.device != kCpu || device_ != kCpu) return uses;
   if (s.bytes < kLarge || !slot.is_contiguous() || slot.requires_grad()) return uses;
   for (const auto& [storage, version] : versions_)
     if (storage.get() == &s && storage->version.load() != version) return uses;
@@ -146,6 +155,7 @@ void Program::drop_slots() {
 
 bool Program::fits(size_t i, const Tensor& x) const {
   const TensorImpl &to = *slots_[i].impl(), &from = *x.impl();
+  if (from.storage->device != to.storage->device) return false;
   if (from.shape != to.shape || from.dtype != to.dtype || x.requires_grad() != to.requires_grad) return false;
   return from.contiguous ? to.contiguous : from.strides == to.strides || compact_strides(x) == to.strides;
 }
@@ -157,6 +167,14 @@ bool Program::writes(const Storage& s) const {
   };
   return meets(*arena_) ||
          std::any_of(versions_.begin(), versions_.end(), [&](const auto& v) { return meets(*v.first); });
+}
+
+void Program::copy_bytes(Storage& to, void* at, const Storage& from, const void* source, int64_t bytes) const {
+  if (to.device != from.device) throw DeviceError("capture: a copy between devices");
+  if (to.device == kCpu)
+    std::memcpy(at, source, static_cast<size_t>(bytes));
+  else if (bytes > 0)
+    device_api().copy(to.device, at, source, bytes, CopyKind::device_to_device);
 }
 
 void Program::load(const std::vector<Tensor>& inputs) {
@@ -176,7 +194,8 @@ void Program::load(const std::vector<Tensor>& inputs) {
     }
     if (from.impl()->storage == to.impl()->storage && from.impl()->offset == to.impl()->offset) continue;
     if (to.is_contiguous() && from.is_contiguous())
-      std::memcpy(to.raw(), from.raw(), static_cast<size_t>(from.numel() * from.itemsize()));
+      copy_bytes(*to.impl()->storage, to.address(), *from.impl()->storage, from.address(),
+                 from.numel() * from.itemsize());
     else
       copy_(once(to, to), once(from, to));
   }
@@ -195,6 +214,7 @@ void Program::begin() {
   if (phase_ == Phase::record) {
     plan_.lay_out();
     plan_.begin_run();
+    const DeviceGuard here(device_);
     arena_ = Storage::make(plan_.bytes());
     unplanned_bytes_ = 0;
   }
@@ -256,58 +276,21 @@ bool Program::valid() const {
   return true;
 }
 
-Tensor Program::copy_of(Output& output) {
-  const Tensor& t = output.recorded;
-  const int64_t bytes = t.numel() * t.itemsize();
-  // An earlier result that nobody holds any more gives its memory.
-  Ref<Storage>* place = nullptr;
-  for (Ref<Storage>& g : output.given)
-    if (g && g->ref_count() == 1) place = &g;
-  if (!place) {
-    place = !output.given[0] ? &output.given[0] : &output.given[1];
-    *place = Storage::make(bytes);
-  }
-  std::memcpy((*place)->data, t.raw(), static_cast<size_t>(bytes));
-  Ref<TensorImpl> impl(new TensorImpl);
-  impl->storage = *place;
-  impl->numel = t.numel();
-  impl->dtype = t.dtype();
-  impl->shape = t.shape();
-  impl->strides = t.strides();
-  return Tensor(std::move(impl));
-}
-
-std::vector<Tensor> Program::replay(const std::vector<Tensor>& inputs) {
-  std::lock_guard<std::mutex> one_at_a_time(mutex_);
-  if (phase_ != Phase::ready) throw RuntimeError("capture: nothing is recorded yet");
-  load(inputs);
-  for (const auto& r : randoms_) *r = fastnn::next_random();
-  for (const auto& v : versions_) v.first->version.fetch_add(1, std::memory_order_relaxed);
-  for (const Gradient& g : gradients_) {
-    Tensor before = g.after;  // goes after the lock: its end may wait for the interpreter
-    std::lock_guard<std::mutex> lock(g.box->mutex);
-    if (g.box->grad.impl() != before.impl()) std::swap(g.box->grad, before);
-  }
-  for (const Call& c : calls_) c.run(c.arguments);
-  std::vector<Tensor> out;
-  out.reserve(outputs_.size());
-  for (Output& o : outputs_) out.push_back(copy_of(o));
-  return out;
-}
-
 Ref<Storage> Program::make_storage(int64_t bytes) {
+  if (phase_ == Phase::warm_up && current_device() != kCpu) device_ = current_device();
+  const bool foreign = current_device() != device_;
   const size_t index = next_buffer_++;
   detail::recorder = nullptr;  // what this function allocates is not part of the step
   Ref<Storage> s;
   // The step must ask for the same memory in the same order as when it was traced, and whatever shares its place must
   // be gone; otherwise this buffer gets memory of its own, which the program keeps.
-  const int64_t offset = phase_ == Phase::record ? plan_.take(index, bytes) : -1;
+  const int64_t offset = phase_ == Phase::record && !foreign ? plan_.take(index, bytes) : -1;
   if (offset >= 0) {
     arena_->add_ref();
-    s = Storage::wrap(static_cast<char*>(arena_->data) + offset, bytes, drop_storage, arena_.get(), true);
+    s = Storage::wrap(static_cast<char*>(arena_->data) + offset, bytes, drop_storage, arena_.get(), true, device_);
   } else {
     s = Storage::make(bytes);
-    if (phase_ == Phase::trace) plan_.born(s->data, bytes);
+    if (phase_ == Phase::trace) plan_.born(s->data, foreign ? 0 : bytes);
     if (phase_ == Phase::record) {
       held_.push_back(s);
       unplanned_bytes_ += bytes;
@@ -382,7 +365,9 @@ void Program::launched(const char* name, void (*run)(void*), void (*destroy)(voi
     }
     return;
   }
-  calls_.push_back({name, run, destroy, arguments, bytes});
+  const bool host = std::strcmp(name, "host") == 0;
+  calls_.push_back(
+      {name, run, destroy, arguments, bytes, host ? kCpu : current_device(), device_ != kCpu && Checking::now()});
   const size_t now = launches_++;
   if (now < traced_.size() && std::strcmp(traced_[now], name) == 0 && plan_.launch()) return;
   refused_ = str("capture: the step did not do the same when it was run again (kernel ", now, " was ",
@@ -402,6 +387,7 @@ Program::Summary Program::summary() const {
   for (const Tensor& t : slots_) s.input_bytes += t.impl()->storage->bytes;
   for (const Output& o : outputs_) s.output_bytes += o.recorded.numel() * o.recorded.itemsize();
   for (const Call& c : calls_) ++s.by_kernel[c.name];
+  for (const Segment& g : segments_) s.graphs += g.graph != nullptr;
   return s;
 }
 

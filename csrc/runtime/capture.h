@@ -54,7 +54,7 @@ class Program : public Recorder, public RefCounted<Program> {
 
   struct Summary {
     int64_t launches, arena_bytes, unplanned_bytes, requested_bytes, peak_bytes, buffers, in_place, random_draws;
-    int64_t input_bytes, output_bytes;
+    int64_t input_bytes, output_bytes, graphs;
     std::map<std::string, int64_t> by_kernel;
   };
   Summary summary() const;
@@ -77,6 +77,13 @@ class Program : public Recorder, public RefCounted<Program> {
     void (*destroy)(void*);
     void* arguments;
     size_t bytes;
+    DeviceIndex device;  // that was current
+    bool check;          // of values on a device, which waits for them: only where errors are asked for at once
+  };
+  /// A run of calls on the device as one graph, or one call of the CPU's.
+  struct Segment {
+    void* graph;
+    size_t call;
   };
   /// Where recorded arguments hold the address of an input: replays put the caller's there.
   struct Uses {
@@ -105,6 +112,9 @@ class Program : public Recorder, public RefCounted<Program> {
   /// Whether replays write to memory of `s`.
   bool writes(const Storage& s) const;
   void clear_recording();
+  void copy_bytes(Storage& to, void* at, const Storage& from, const void* source, int64_t bytes) const;
+  void run_calls();
+  void make_segments();
 
   Phase phase_ = Phase::warm_up;
   Copy copy_;
@@ -115,6 +125,9 @@ class Program : public Recorder, public RefCounted<Program> {
   std::vector<Output> outputs_;
   Plan plan_;
   std::vector<Call> calls_;
+  DeviceIndex device_ = kCpu;  // of the arena: a CUDA device once the step made memory there
+  std::vector<Segment> segments_;
+  bool graphs_ = true;               // false where the step cannot be made into graphs
   std::vector<const char*> traced_;  // names of the traced launches: the recorded ones must be the same
   size_t launches_ = 0, next_buffer_ = 0;
   std::vector<Ref<Storage>> held_;

@@ -9,6 +9,29 @@
 namespace fastnn {
 namespace {
 
+void write_scalar(void* p, DType dtype, Scalar v) {
+  switch (dtype) {
+    case DType::bool_:
+      *static_cast<bool*>(p) = v.kind == Scalar::floating ? v.d != 0 : v.i != 0;
+      break;
+    case DType::uint8:
+      *static_cast<uint8_t*>(p) = static_cast<uint8_t>(v.to_int64());
+      break;
+    case DType::int32:
+      *static_cast<int32_t*>(p) = static_cast<int32_t>(v.to_int64());
+      break;
+    case DType::int64:
+      *static_cast<int64_t*>(p) = v.to_int64();
+      break;
+    case DType::float32:
+      *static_cast<float*>(p) = static_cast<float>(v.d);
+      break;
+    case DType::float64:
+      *static_cast<double*>(p) = v.d;
+      break;
+  }
+}
+
 // What an overwritten value gets.
 Tensor zeros_of(const Tensor& dy) {
   const Tensor z = empty_like(dy);
@@ -74,6 +97,15 @@ struct Copy {
 };
 
 }  // namespace
+
+Tensor scalar_tensor(Scalar v, DType dtype) {
+  Tensor t = empty({}, dtype);
+  if (current_device() == kCpu)
+    launch_host(&write_scalar, t.raw(), dtype, v);
+  else
+    fill_into(t, v);
+  return t;
+}
 
 void copy_into(const Tensor& dst, const Tensor& src) {
   if (broadcast_shapes("copy", dst.shape(), src.shape()) != dst.shape())
