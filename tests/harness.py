@@ -11,6 +11,8 @@ import fastnn
 
 ISAS = {"x86_64": ["baseline", "avx2", "avx512"]}.get(__import__("platform").machine(), [fastnn.isa_found()])
 ISAS = ISAS[: ISAS.index(fastnn.isa_found()) + 1]
+if "FASTNN_TEST_ISAS" in os.environ:  # of these only
+    ISAS = [i for i in ISAS if i in os.environ["FASTNN_TEST_ISAS"].split()] or ISAS
 THREADS = (1, 2, 3, 8)
 
 SPECIAL = np.array(

@@ -33,7 +33,7 @@ CASES = {
     "number": (lambda: F.dropout(X, "half"), "dropout: p expects a number, got str 'half'"),
     "beyond int64": (lambda: X.transpose(0, 2**70), "transpose: dim1 expects an int, got int 1180591620717411303424"),
     "overloads": (lambda: fastnn.max(X, "a"), "max: "),
-    "no dtype": (lambda: X.to("cpu"), "to: dtype expects a dtype, got str 'cpu'; expected to(dtype)"),
+    "no dtype": (lambda: X.to("float8"), "to: no signature fits (str 'float8'); expected to(dtype) or to(device"),
     "list of tensors": (lambda: fastnn.cat(["a", X]), "cat: tensors expects a sequence of tensors, got a list of 2"),
 }
 

@@ -64,6 +64,7 @@ class Types(ast.NodeTransformer):
     def __init__(self, argument=False):
         # Where a dtype is asked for, its name and NumPy's will do.
         self.names = {"object": "typing.Any", "dtype": "_DTypeLike" if argument else "_DType"}
+        self.names["device"] = "_DeviceLike" if argument else "_Device"
 
     def visit_BinOp(self, node):
         text = ast.unparse(node)
@@ -199,7 +200,7 @@ def generate():
                 constants.append(f"class {name}(builtins.{o.__base__.__name__}): ...")
             elif name.startswith("_"):
                 private.append(f"{name}: typing.Any")  # a class for the package's own use
-            elif o not in (_C.Tensor, _C.dtype):
+            elif o not in (_C.Tensor, _C.dtype, _C.device):
                 raise SystemExit(f"{name}: a class that tools/make_stubs.py does not know")
         else:
             (private if name.startswith("_") else functions).extend(callable_lines(name, o, False))
@@ -209,11 +210,26 @@ def generate():
         *("    " + line for n in ("name", "itemsize", "is_floating_point")
           for line in ("@property", f"def {n}(self) -> builtins.{type(getattr(_C.float32, n)).__name__}: ...")),
     ]  # fmt: skip
+    device = [
+        "class device:",
+        "    def __init__(self, type: device | builtins.str, index: builtins.int | None=None) -> None: ...",
+        "    @property",
+        "    def type(self) -> builtins.str: ...",
+        "    @property",
+        "    def index(self) -> builtins.int | None: ...",
+        "    def __enter__(self) -> device: ...",
+        "    def __exit__(self, *args: typing.Any) -> None: ...",
+        "    def __eq__(self, other: builtins.object) -> builtins.bool: ...",
+        "    def __hash__(self) -> builtins.int: ...",
+    ]
     parts = [
         dtype,
+        device,
         [
             "_DType = dtype  # inside the class, `dtype` is the property",
             "_DTypeLike = dtype | builtins.str | builtins.type | _numpy.dtype",
+            "_Device = device",
+            "_DeviceLike = device | builtins.str",
         ],
         tensor_lines(_C.Tensor),
         ["_Operand = Tensor | _Number | _numpy.ndarray"],

@@ -26,6 +26,7 @@ cp "$folder"/_C*.so "$site/fastnn/"
 # PyTorch is not what is examined, and is slow to load under the sanitizers.
 echo 'raise ModuleNotFoundError("hidden from the sanitizer run")' >"$site/torch.py"
 # Python never frees everything, so leaks are not looked for. The guard-page tests want the signal itself.
-env LD_PRELOAD="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so)" \
+# Kernels for avx2 are not instrumented (CMakeLists.txt).
+env FASTNN_TEST_ISAS="baseline avx512 neon" LD_PRELOAD="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so)" \
   ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0 UBSAN_OPTIONS=print_stacktrace=1 \
   PYTHONPATH="$site" PYTHONMALLOC=malloc "$python" -m pytest -q tests -m kernels -p no:cacheprovider "$@"

@@ -19,13 +19,15 @@ std::atomic<const DeviceApi*> api{nullptr};
 
 void (*find_device_api)() = nullptr;
 
-DeviceIndex device_from_name(const std::string& name) {
-  if (name == "cpu") return kCpu;
-  if (name == "cuda") return 0;
-  if (name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
-      name.find_first_not_of("0123456789", 5) == std::string::npos)
-    return std::stoi(name.substr(5));
-  throw ValueError(str("device: expected 'cpu', 'cuda' or 'cuda:0', got '", name, "'"));
+bool device_from_name(const std::string& name, DeviceIndex& out) {
+  if (name == "cpu" || name == "cuda") {
+    out = name == "cpu" ? kCpu : 0;
+    return true;
+  }
+  const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
+                        name.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (numbered) out = std::stoi(name.substr(5));
+  return numbered;
 }
 
 const DeviceApi& device_api() {

@@ -20,8 +20,8 @@ struct DeviceError : std::runtime_error {
 
 /// "cpu" or "cuda:0".
 inline std::string device_name(DeviceIndex device) { return device == kCpu ? "cpu" : "cuda:" + std::to_string(device); }
-/// The inverse ("cuda" is "cuda:0"); ValueError for other text.
-DeviceIndex device_from_name(const std::string& name);
+/// The inverse ("cuda" is "cuda:0"); false for other text.
+bool device_from_name(const std::string& name, DeviceIndex& out);
 
 enum class CopyKind : int32_t { host_to_device, device_to_host, device_to_device };
 

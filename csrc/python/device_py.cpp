@@ -62,7 +62,7 @@ void bind_device_class(py::module_& m) {
       .def(py::init([](const py::object& type, const py::object& index) {
              PyDevice d;
              if (!place_from_object(type.ptr(), d.index))
-               throw TypeError(
+               throw ValueError(
                    str("device: expected 'cpu', 'cuda' or 'cuda:0', got ", std::string(py::str(py::repr(type)))));
              if (!index.is_none()) {
                const int64_t i = index.cast<int64_t>();
@@ -81,11 +81,7 @@ void bind_device_class(py::module_& m) {
       .def("__eq__",
            [](const PyDevice& d, const py::object& other) {
              DeviceIndex i;
-             try {
-               return place_from_object(other.ptr(), i) && i == d.index;
-             } catch (const ValueError&) {
-               return false;
-             }
+             return place_from_object(other.ptr(), i) && i == d.index;
            })
       .def("__reduce__",
            [](const PyDevice& d) {
@@ -219,10 +215,7 @@ Tensor pin_memory(const Tensor& x) {
 }  // namespace
 
 bool place_from_object(PyObject* o, DeviceIndex& out) {
-  if (PyUnicode_Check(o)) {
-    out = device_from_name(py::str(py::handle(o)));
-    return true;
-  }
+  if (PyUnicode_Check(o)) return device_from_name(py::str(py::handle(o)), out);
   if (!py::isinstance<PyDevice>(py::handle(o))) return false;
   out = py::handle(o).cast<const PyDevice&>().index;
   return true;

@@ -11,7 +11,7 @@ struct Place {
   DeviceIndex index = kCpu;
 };
 
-/// False where the object is neither a fastnn.device nor text; ValueError for text that names no device.
+/// False where the object is neither a fastnn.device nor the name of one.
 bool place_from_object(PyObject* o, DeviceIndex& out);
 /// fastnn.device (a new reference).
 PyObject* device_object(DeviceIndex d);
@@ -38,7 +38,7 @@ namespace pybind11::detail {
 
 template <>
 struct type_caster<fastnn::Place> {
-  PYBIND11_TYPE_CASTER(fastnn::Place, const_name("device | str"));
+  PYBIND11_TYPE_CASTER(fastnn::Place, const_name("device"));
   bool load(handle src, bool) { return fastnn::place_from_object(src.ptr(), value.index); }
   static handle cast(fastnn::Place p, return_value_policy, handle) { return fastnn::device_object(p.index); }
 };
