@@ -151,7 +151,8 @@ class Sample:
                 t.requires_grad_()
         fastnn.manual_seed(11)
         args, kwargs = self.arguments(tensors)
-        return as_list(self.case.run(*args, **kwargs)), tensors, [b for _, b in laid]
+        with fastnn.device(device):  # of operations that take no tensor
+            return as_list(self.case.run(*args, **kwargs)), tensors, [b for _, b in laid]
 
     def numpy(self):
         """The reference's outputs."""
