@@ -1,10 +1,17 @@
-"""Settings that tests may change are put back after each of them."""
+"""Settings that tests may change are put back after each of them; without a GPU the emulator serves as device."""
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
 import fastnn
+
+# Nobody else gets the emulator: it is loaded where FASTNN_CUDA_PLUGIN names it only.
+_emulator = Path(fastnn._C.__file__).parent / "libfastnn_cuda_emulated.so"
+if _emulator.is_file() and not (_emulator.parent / "libfastnn_cuda.so").is_file():
+    os.environ.setdefault("FASTNN_CUDA_PLUGIN", str(_emulator))
 
 
 def pytest_configure(config):
@@ -26,5 +33,6 @@ def _settings():
         fastnn.set_num_threads(before[1])
     fastnn.set_rng_state(before[2])
     fastnn.set_matmul_precision("float32")
+    fastnn.set_default_device(None)
     fastnn.set_grad_enabled(True)
     fastnn.autograd.set_detect_anomaly(False)

@@ -151,12 +151,14 @@ def test_every_public_operation_is_in_the_list():
     others = set(
         "as_tensor tensor from_numpy from_dlpack get_num_threads set_num_threads isa isa_found set_isa "
         "memory_stats set_matmul_precision get_matmul_precision reset_peak_memory empty_cache manual_seed "
-        "get_rng_state set_rng_state is_grad_enabled measure_peaks".split()
+        "get_rng_state set_rng_state is_grad_enabled measure_peaks get_default_device set_default_device".split()
     )
     ops = {o for _, o in fastnn._C.OPS}
     public = {
         n
         for n, o in vars(fastnn._C).items()
-        if not n.startswith("_") and callable(o) and n not in ("Tensor", "dtype", "device", "CaptureError", "DeviceError")
+        if not n.startswith("_")
+        and callable(o)
+        and n not in ("Tensor", "dtype", "device", "CaptureError", "DeviceError")
     }
     assert sorted(public - others - ops) == []

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <cstring>
 #include <mutex>
 
 #include "core/errors.h"
@@ -46,11 +47,15 @@ void load_device_api(const std::string& path) {
   if (!library) throw DeviceError(str("cuda: cannot load ", path, ": ", dlerror()));
   const auto entry = reinterpret_cast<const DeviceApi* (*)()>(dlsym(library, "fastnn_device_api"));
   const DeviceApi* found = entry ? entry() : nullptr;
-  if (!found || found->version != DeviceApi::kVersion) {
-    const std::string got = found ? str(found->version) : std::string("none");
+  // Launchers may change with every release, so their plug-in is for one.
+  const auto release = reinterpret_cast<const char* (*)()>(dlsym(library, "fastnn_device_release"));
+  if (!found || !release || found->version != DeviceApi::kVersion || std::strcmp(release(), FASTNN_VERSION) != 0) {
+    const std::string got = !found     ? std::string("is no plug-in of fastnn")
+                            : !release ? str("has interface ", found->version)
+                                       : str("has interface ", found->version, " of fastnn ", release());
     dlclose(library);
-    throw DeviceError(str("cuda: ", path, " expects another version of fastnn (interface ", got, ", this is ",
-                          DeviceApi::kVersion, "); install the two together"));
+    throw DeviceError(str("cuda: ", path, " ", got, ", expected interface ", DeviceApi::kVersion, " of fastnn ",
+                          FASTNN_VERSION, "; install the two together"));
   }
   api.store(found, std::memory_order_release);
 }

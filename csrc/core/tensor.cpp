@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "autograd/node.h"
+#include "core/pinned.h"
 #include "runtime/allocator.h"
 #include "runtime/launch.h"
 
@@ -127,20 +128,22 @@ void Tensor::wrong_device() const {
 
 namespace {
 
-void copy_bytes(DeviceIndex from_device, DeviceIndex to_device, void* to, const void* from, int64_t bytes) {
+void copy_bytes(DeviceIndex from_device, DeviceIndex to_device, void* to, const void* from, int64_t bytes, bool wait) {
   const DeviceIndex device = to_device == kCpu ? from_device : to_device;
   if (device == kCpu)
     std::memcpy(to, from, static_cast<size_t>(bytes));
   else
     device_api().copy(device, to, from, bytes,
                       to_device == kCpu     ? CopyKind::device_to_host
-                      : from_device == kCpu ? CopyKind::host_to_device
-                                            : CopyKind::device_to_device);
+                      : from_device != kCpu ? CopyKind::device_to_device
+                      : wait                ? CopyKind::host_to_device
+                                            : kPinnedToDevice);
 }
 
 }  // namespace
 
-Tensor copy_to_device(const Tensor& x, DeviceIndex device) {
+namespace {
+Tensor copied_to(const Tensor& x, DeviceIndex device, bool wait) {
   if (!x.is_contiguous()) throw ValueError("copy_to_device: expected a row-major tensor");
   const auto place = [](const Tensor& t) {
     const DeviceGuard here(t.device());
@@ -149,9 +152,25 @@ Tensor copy_to_device(const Tensor& x, DeviceIndex device) {
   const void* from = place(x);
   const DeviceGuard there(device);
   const Tensor y = empty(x.shape(), x.dtype());
-  if (x.numel() != 0) launch_host(&copy_bytes, x.device(), device, y.raw(), from, x.numel() * x.itemsize());
+  if (x.numel() != 0)
+    launch_host(&copy_bytes, x.device(), device, y.raw(), from, x.numel() * x.itemsize(), wait || !is_pinned(x));
   return y;
 }
+}  // namespace
+
+Tensor copy_to_device(const Tensor& x, DeviceIndex device) { return copied_to(x, device, true); }
+Tensor copy_behind(const Tensor& x, DeviceIndex device) { return copied_to(x, device, false); }
+
+namespace {
+void release_pinned(void* p) { device_api().host_deallocate(p); }
+}  // namespace
+
+Tensor empty_pinned(const Dims& shape, DType dtype) {
+  const int64_t bytes = checked_mul(numel_of(shape), dtype_size(dtype));
+  void* p = device_api().host_allocate(bytes);
+  return from_blob(p, bytes, shape, contiguous_strides(shape), 0, dtype, &release_pinned, p, true);
+}
+bool is_pinned(const Tensor& x) { return x.impl()->storage->release == &release_pinned; }
 
 Scalar item(const Tensor& x) {
   refuse_in_capture("item: a tensor's value is read");

@@ -7,6 +7,7 @@
 
 #include "core/device.h"
 #include "cuda/cuda.h"
+#include "cuda/pinned.h"
 
 namespace fastnn {
 namespace cuda {
@@ -138,12 +139,15 @@ void deallocate(DeviceIndex device, void* p, int64_t bytes) noexcept {
 
 void copy(DeviceIndex device, void* to, const void* from, int64_t bytes, CopyKind kind) {
   enter(device);
-  const cudaMemcpyKind k = kind == CopyKind::host_to_device   ? cudaMemcpyHostToDevice
-                           : kind == CopyKind::device_to_host ? cudaMemcpyDeviceToHost
-                                                              : cudaMemcpyDeviceToDevice;
+  const cudaMemcpyKind k = kind == CopyKind::device_to_host     ? cudaMemcpyDeviceToHost
+                           : kind == CopyKind::device_to_device ? cudaMemcpyDeviceToDevice
+                                                                : cudaMemcpyHostToDevice;
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), k, stream_now), "cudaMemcpyAsync");
-  // The caller may use the host's memory at once.
-  if (kind != CopyKind::device_to_device) check(cudaStreamSynchronize(stream_now), "a copy, or a kernel before it");
+  if (kind == kPinnedToDevice) {
+    if (!recording) pinned_copied(from);            // a graph's launches keep what they read
+  } else if (kind != CopyKind::device_to_device) {  // the caller may use the host's memory at once
+    check(cudaStreamSynchronize(stream_now), "a copy, or a kernel before it");
+  }
 }
 
 void synchronize(DeviceIndex device) {
@@ -175,6 +179,7 @@ void reset_peak(DeviceIndex device) {
 void empty_cache(DeviceIndex device) {
   enter(device);
   check(cudaStreamSynchronize(stream_now), "cudaStreamSynchronize");
+  free_pinned();
 #ifndef FASTNN_CUDA_EMULATED
   cudaMemPool_t pool;
   check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
@@ -194,13 +199,6 @@ DeviceProperties properties(DeviceIndex device) {
   out.multiprocessors = p.multiProcessorCount;
   return out;
 }
-
-void* host_allocate(int64_t bytes) {
-  void* p = nullptr;
-  check(cudaHostAlloc(&p, static_cast<size_t>(bytes < 1 ? 1 : bytes), cudaHostAllocDefault), "cudaHostAlloc");
-  return p;
-}
-void host_deallocate(void* p) noexcept { cudaFreeHost(p); }
 
 // --- streams and events -------------------------------------------------------------------------------------------
 
@@ -244,7 +242,10 @@ bool stream_done(void* s) {
   return true;
 #else
   const cudaError_t code = cudaStreamQuery(stream_or_default(s));
-  if (code == cudaErrorNotReady) return false;
+  if (code == cudaErrorNotReady) {
+    cudaGetLastError();
+    return false;
+  }
   check(code, "cudaStreamQuery");
   return true;
 #endif
@@ -394,3 +395,5 @@ void start(const void* kernel, dim3 grid, dim3 block, size_t shared, void** argu
 extern "C" __attribute__((visibility("default"))) const fastnn::DeviceApi* fastnn_device_api() {
   return &fastnn::cuda::api;
 }
+// Launchers may change with every release, so the plug-in is for this one.
+extern "C" __attribute__((visibility("default"))) const char* fastnn_device_release() { return FASTNN_VERSION; }

@@ -2,6 +2,9 @@
 
 #include "python/device_py.h"
 
+#include <variant>
+
+#include "core/pinned.h"
 #include "ops/elementwise/elementwise.h"
 #include "python/tensor_type.h"
 
@@ -19,25 +22,38 @@ struct PyDevice {
 struct PyStream {
   void* stream = nullptr;
   DeviceIndex device = 0;
+  bool owned = true;
   std::vector<void*> before;
-  explicit PyStream(Place place) : device(place.index == kCpu ? 0 : place.index) {
-    check_device(device);
-    stream = device_api().stream_create(device);
-  }
+  explicit PyStream(DeviceIndex d) : device(d) { stream = device_api().stream_create(d); }
+  PyStream(DeviceIndex d, void* s) : stream(s), device(d), owned(false) {}
   PyStream(const PyStream&) = delete;
-  ~PyStream() { device_api().stream_destroy(stream); }
+  ~PyStream() {
+    if (owned) device_api().stream_destroy(stream);
+  }
 };
 
 struct PyEvent {
   void* event = nullptr;
+  DeviceIndex device = 0;
   bool recorded = false;
-  PyEvent() { event = device_api().event_create(); }
+  explicit PyEvent(DeviceIndex d) : device(d) {
+    const DeviceGuard here(d);
+    event = device_api().event_create();
+  }
   PyEvent(const PyEvent&) = delete;
   ~PyEvent() { device_api().event_destroy(event); }
   void need(const char* op) const {
     if (!recorded) throw RuntimeError(str(op, ": the event was not recorded yet"));
   }
 };
+
+// A stream as an argument, the current one of the event's device when None.
+void* stream_for(const PyEvent& e, const PyStream* s, const char* op) {
+  if (!s) return device_api().stream_current();
+  if (s->device != e.device)
+    throw DeviceError(str(op, ": the event is of ", device_name(e.device), ", the stream of ", device_name(s->device)));
+  return s->stream;
+}
 
 void find_plugin() {
   py::gil_scoped_acquire gil;
@@ -47,7 +63,7 @@ void find_plugin() {
 DeviceIndex cuda_index(const std::optional<Place>& place) {
   DeviceIndex d = place ? place->index : current_device();
   if (!place && d == kCpu) d = 0;
-  if (d == kCpu) throw ValueError("cuda: expected a CUDA device, got cpu");
+  if (d == kCpu) throw DeviceError("cuda: expected a CUDA device, got cpu");
   check_device(d);
   return d;
 }
@@ -102,12 +118,29 @@ void bind_device_class(py::module_& m) {
       });
 }
 
+void bind_default_device(Binder& b) {
+  b.python_function(
+      "set_default_device",
+      [](std::optional<Place> device) {
+        const DeviceIndex d = device ? device->index : kCpu;
+        check_device(d);
+        set_current_device(d);
+      },
+      "device"_a,
+      "Where the calling thread's new tensors lie from now on, where no `device=` says otherwise; None is the CPU.");
+  b.python_function(
+      "get_default_device", [] { return Place{current_device()}; }, "Where new tensors lie without a `device=`.");
+}
+
 void bind_streams(py::module_& m) {
   py::class_<PyStream>(m, "_CudaStream",
-                       "An order of work of its own on a device. `with stream:` sends work there; at both ends the two "
-                       "streams wait for each other.")
-      .def(py::init([](std::optional<Place> device) { return std::make_unique<PyStream>(Place{cuda_index(device)}); }),
+                       "An order of work of its own on a device (the current one when None). `with stream:` sends work "
+                       "there; at both ends the two streams wait for each other.")
+      .def(py::init([](std::optional<Place> device) { return std::make_unique<PyStream>(cuda_index(device)); }),
            "device"_a = py::none())
+      .def_property_readonly("device", [](const PyStream& s) { return Place{s.device}; })
+      .def("__eq__", [](const PyStream& a, const PyStream& b) { return a.stream == b.stream; })
+      .def("__hash__", [](const PyStream& s) { return reinterpret_cast<size_t>(s.stream); })
       .def(
           "synchronize", [](PyStream& s) { device_api().stream_synchronize(s.stream); }, py::call_guard<ReleaseGil>(),
           "Waits for its work.")
@@ -126,41 +159,52 @@ void bind_streams(py::module_& m) {
         device_api().stream_use(s.before.back());
         s.before.pop_back();
       });
-  py::class_<PyEvent>(m, "_CudaEvent", "A mark in the current stream: waits for it and times between two.")
-      .def(py::init([](std::optional<Place> device) {
-             const DeviceGuard here(cuda_index(device));
-             return std::make_unique<PyEvent>();
-           }),
+  m.def(
+      "_cuda_current_stream",
+      [](std::optional<Place> device) {
+        const DeviceIndex d = cuda_index(device);
+        const DeviceGuard here(d);
+        return py::cast(std::make_unique<PyStream>(d, device_api().stream_current()));
+      },
+      "device"_a = py::none());
+  py::class_<PyEvent>(m, "_CudaEvent",
+                      "A mark in the work of a device (the current one when None): waits for it, times between two.")
+      .def(py::init([](std::optional<Place> device) { return std::make_unique<PyEvent>(cuda_index(device)); }),
            "device"_a = py::none())
-      .def("record",
-           [](PyEvent& e) {
-             const DeviceGuard here(cuda_index({}));
-             device_api().event_record(e.event, device_api().stream_current());
-             e.recorded = true;
-           })
+      .def_property_readonly("device", [](const PyEvent& e) { return Place{e.device}; })
+      .def(
+          "record",
+          [](PyEvent& e, const PyStream* stream) {
+            const DeviceGuard here(e.device);
+            device_api().event_record(e.event, stream_for(e, stream, "event.record"));
+            e.recorded = true;
+          },
+          "stream"_a = py::none(), "Sets the mark behind the work so far of a stream (the current one when None).")
       .def(
           "wait",
-          [](PyEvent& e) {
+          [](PyEvent& e, const PyStream* stream) {
             e.need("event.wait");
-            const DeviceGuard here(cuda_index({}));
-            device_api().event_wait(e.event, device_api().stream_current());
+            const DeviceGuard here(e.device);
+            device_api().event_wait(e.event, stream_for(e, stream, "event.wait"));
           },
-          "Later work of the current stream waits for the mark.")
+          "stream"_a = py::none(), "Later work of a stream (the current one when None) waits for the mark.")
       .def(
           "synchronize",
           [](PyEvent& e) {
             e.need("event.synchronize");
             device_api().event_synchronize(e.event);
           },
-          py::call_guard<ReleaseGil>())
+          py::call_guard<ReleaseGil>(), "Waits for the work before the mark.")
       .def(
           "elapsed_time",
           [](PyEvent& e, PyEvent& end) {
             e.need("event.elapsed_time");
             end.need("event.elapsed_time");
+            device_api().event_synchronize(e.event);
+            device_api().event_synchronize(end.event);
             return device_api().event_ms(e.event, end.event);
           },
-          "end"_a, "Milliseconds from this mark to `end`, both reached.");
+          "end"_a, py::call_guard<ReleaseGil>(), "Milliseconds from this mark to `end`; waits for both.");
 }
 
 void bind_cuda(Binder& b) {
@@ -198,18 +242,12 @@ void bind_cuda(Binder& b) {
   b.python_function("_cuda_set_blocking", [](bool on) { device_api().set_blocking(on); });
 }
 
-Tensor pin_memory(const Tensor& x) {
-  check_device(0);
-  if (x.device() != kCpu)
-    throw DeviceError(str("pin_memory: expected a CPU tensor, got one on ", device_name(x.device())));
-  const int64_t bytes = x.numel() * x.itemsize();
-  void* p = device_api().host_allocate(bytes);
-  const DeviceGuard here(kCpu);
-  const Tensor y = from_blob(
-      p, bytes, x.shape(), contiguous_strides(x.shape()), 0, x.dtype(),
-      [](void* q) { device_api().host_deallocate(q); }, p, true);
-  copy_into(y, x.detach());
-  return y;
+// The narrower type crosses the bus.
+Tensor moved(const Tensor& x, DeviceIndex device, std::optional<DType> dtype, bool non_blocking) {
+  const auto move = non_blocking ? &to_device_behind : &to_device;
+  if (dtype && dtype_size(*dtype) < x.itemsize()) return move(to(x, *dtype), device);
+  const Tensor y = move(x, device);
+  return dtype ? to(y, *dtype) : y;
 }
 
 }  // namespace
@@ -238,25 +276,39 @@ void bind_devices(Binder& b) {
   b.m.attr("DeviceError") = error;
   find_device_api = &find_plugin;
   bind_device_class(b.m);
+  bind_default_device(b);
   bind_streams(b.m);
   bind_cuda(b);
   b.function("_window", &alias, "x"_a, "size"_a, "stride"_a, "offset"_a,
              "Another window on the memory of x, without history; strides and offset in elements.");
   b.method(
       "to",
-      [](const Tensor& x, Place device, std::optional<DType> dtype) {
-        // The narrower type crosses the bus.
-        if (dtype && dtype_size(*dtype) < x.itemsize()) return to_device(to(x, *dtype), device.index);
-        const Tensor y = to_device(x, device.index);
-        return dtype ? to(y, *dtype) : y;
+      [](const Tensor& x, Place device, std::optional<DType> dtype, bool non_blocking) {
+        return moved(x, device.index, dtype, non_blocking);
       },
-      "device"_a, "dtype"_a = py::none(), "The tensor on `device`, as `dtype`; itself when it is there already.");
+      "device"_a, "dtype"_a = py::none(), "non_blocking"_a = false,
+      "The tensor on `device`, as `dtype`; itself when it is there already.\n\nWith `non_blocking` a copy from pinned "
+      "memory to a device goes on behind the program (the memory must not be written to until it is done); others are "
+      "waited for as always.");
+  b.method(
+      "to",
+      [](const Tensor& x, const Tensor& other, bool non_blocking) {
+        return moved(x, other.device(), other.dtype(), non_blocking);
+      },
+      "other"_a, "non_blocking"_a = false, "The tensor on the device and as the dtype of another.");
   b.method(
       "cpu", [](const Tensor& x) { return to_device(x, kCpu); }, "The tensor in the CPU's memory.");
   b.method(
-      "cuda", [](const Tensor& x, int32_t index) { return to_device(x, index); }, "index"_a = 0,
-      "The tensor in the memory of a CUDA device.");
-  b.method("pin_memory", &pin_memory, "A copy in page-locked memory, which devices read faster.");
+      "cuda",
+      [](const Tensor& x, std::optional<std::variant<int32_t, Place>> device, bool non_blocking) {
+        std::optional<Place> place;
+        if (device) place = device->index() == 0 ? Place{std::get<0>(*device)} : std::get<1>(*device);
+        return moved(x, cuda_index(place), {}, non_blocking);
+      },
+      "device"_a = py::none(), "non_blocking"_a = false,
+      "The tensor in the memory of a CUDA device: an index or a device, the current one (else the first) when None.");
+  b.method("pin_memory", &pin_memory, "A copy in page-locked memory, from which devices copy behind the program.");
+  b.method("is_pinned", &is_pinned, "Whether the memory is page-locked.");
 }
 
 }  // namespace fastnn

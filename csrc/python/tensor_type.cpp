@@ -225,6 +225,7 @@ PyObject* get_dtype(PyObject* o, void*) { return dtype_object(unwrap(o).dtype())
 PyObject* get_itemsize(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).itemsize()); }
 PyObject* get_nbytes(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).numel() * unwrap(o).itemsize()); }
 PyObject* get_device(PyObject* o, void*) { return device_object(unwrap(o).device()); }
+PyObject* get_is_cuda(PyObject* o, void*) { return PyBool_FromLong(unwrap(o).device() != kCpu); }
 PyObject* get_version(PyObject* o, void*) { return PyLong_FromLong(unwrap(o).version()); }
 PyObject* get_requires_grad(PyObject* o, void*) { return PyBool_FromLong(unwrap(o).requires_grad()); }
 PyObject* get_is_leaf(PyObject* o, void*) { return PyBool_FromLong(!grad_fn(unwrap(o))); }
@@ -325,6 +326,7 @@ PyGetSetDef attributes[] = {
     {"itemsize", get_itemsize, nullptr, "int: bytes of one element.", nullptr},
     {"nbytes", get_nbytes, nullptr, "int: bytes of all elements.", nullptr},
     {"device", get_device, nullptr, "device: where the memory is.", nullptr},
+    {"is_cuda", get_is_cuda, nullptr, "bool: whether the memory is that of a CUDA device.", nullptr},
     {"_version", get_version, nullptr, "int: how often the memory was changed in place.", nullptr},
     {"requires_grad", get_requires_grad, set_requires_grad_attr, "bool: whether gradients flow to this tensor.",
      nullptr},

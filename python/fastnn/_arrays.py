@@ -25,20 +25,23 @@ def is_tensor(value) -> bool:
 
 
 def to_numpy(value) -> np.ndarray:
-    """The value as an array: a tensor's own memory where possible, `np.asarray` of anything else."""
+    """The value as an array: a CPU tensor's own memory, a copy of one on a device, `np.asarray` of anything else."""
     if isinstance(value, np.ndarray):
         return value
     if is_tensor(value):
-        return value.detach().numpy()
+        return value.detach().cpu().numpy()
     return np.asarray(value)
 
 
-def to_tensor(array):
-    """A tensor on the memory of `array` (copied only when it is read-only or not of a dtype tensors have)."""
+def to_tensor(array, device=None):
+    """A tensor on the memory of `array` (copied only when it is read-only or not of a dtype tensors have).
+
+    With a `device` it is moved there; without one arrays go to the default device, and tensors stay where they are.
+    """
     import fastnn
 
     if is_tensor(array):
-        return array
+        return array if device is None else array.to(device)
     array = np.asarray(array)
     target = _TENSOR_DTYPE.get(array.dtype.newbyteorder("=").str[1:])
     if target is None:
@@ -49,7 +52,8 @@ def to_tensor(array):
         array = array.astype(target)
     elif not array.flags.writeable:
         array = array.copy()
-    return fastnn.from_numpy(array)
+    tensor = fastnn.from_numpy(array)
+    return tensor.to(fastnn.get_default_device() if device is None else device)
 
 
 # The six dtypes of tensors, and the narrowest of them that holds each other NumPy dtype without loss.

@@ -31,7 +31,9 @@ def take_rows(weight, ids, padding_idx, max_norm, norm_type):
     """
     ids = to_numpy(ids)
     rows, places = np.unique(ids, return_inverse=True)
-    block = _C.embedding(_C.from_numpy(rows), weight.detach(), None, max_norm, norm_type)  # checks them
+    block = _C.embedding(
+        _C.from_numpy(rows).to(weight.device), weight.detach(), None, max_norm, norm_type
+    )  # checks them
     rows = rows.astype(np.int64)
     if weight.requires_grad:
         block.requires_grad = True
@@ -39,7 +41,7 @@ def take_rows(weight, ids, padding_idx, max_norm, norm_type):
         block.register_hook(lambda g: found.append((rows, g.detach())))
     padding = None if padding_idx is None else np.flatnonzero(rows == padding_idx)
     padding = int(padding[0]) if padding is not None and len(padding) else None
-    return _C.from_numpy(places.reshape(ids.shape).astype(np.int64)), block, padding
+    return _C.from_numpy(places.reshape(ids.shape).astype(np.int64)).to(weight.device), block, padding
 
 
 def row_gradient(param) -> RowGradient | None:
@@ -50,13 +52,12 @@ def row_gradient(param) -> RowGradient | None:
     if len(found) > 1:
         with no_grad():
             rows, places = np.unique(np.concatenate([r for r, _ in found]), return_inverse=True)
-            values = _C.zeros((len(rows), param.shape[1]), dtype=param.dtype)
-            values = values.index_add(
-                0, _C.from_numpy(places.reshape(-1).astype(np.int64)), _C.cat([g for _, g in found])
-            )
+            values = _C.zeros((len(rows), param.shape[1]), dtype=param.dtype, device=param.device)
+            places = _C.from_numpy(places.reshape(-1).astype(np.int64)).to(param.device)
+            values = values.index_add(0, places, _C.cat([g for _, g in found]))
         found[:] = [(rows, values)]
     rows, values = found[0]
-    return RowGradient(_C.from_numpy(rows), values)
+    return RowGradient(_C.from_numpy(rows).to(values.device), values)
 
 
 def clear_row_gradient(param) -> None:

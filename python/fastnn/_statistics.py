@@ -76,7 +76,12 @@ def quantile(x, q, dim=None, keepdim=False):
 
 
 def _counted(x):
-    return x.detach().numpy()
+    return x.detach().cpu().numpy()
+
+
+def _beside(x, array):
+    """The array as a tensor on the device of x."""
+    return _C.from_numpy(array).to(x.device)
 
 
 def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):
@@ -90,12 +95,12 @@ def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):
 
     values = np.unique(_counted(x), return_inverse=return_inverse, return_counts=return_counts, axis=dim)
     if not (return_inverse or return_counts):
-        return _C.from_numpy(values)
+        return _beside(x, values)
     parts = list(values)
     if return_inverse:
         shape = tuple(x.shape) if dim is None else (x.shape[dim],)
         parts[1] = parts[1].reshape(shape).astype(np.int64)
-    return tuple(_C.from_numpy(np.ascontiguousarray(p)) for p in parts)
+    return tuple(_beside(x, np.ascontiguousarray(p)) for p in parts)
 
 
 def bincount(x, weights=None, minlength=0):
@@ -108,7 +113,7 @@ def bincount(x, weights=None, minlength=0):
     if values.size and values.min() < 0:
         raise ValueError(f"bincount: expected no negative numbers, got {values.min()}")
     counts = np.bincount(values.astype(np.int64), None if weights is None else _counted(weights), minlength)
-    return _C.from_numpy(counts if weights is None else counts.astype(_counted(weights).dtype))
+    return _beside(x, counts if weights is None else counts.astype(_counted(weights).dtype))
 
 
 def histc(x, bins=100, min=0, max=0):
@@ -124,7 +129,7 @@ def histc(x, bins=100, min=0, max=0):
         min, max = min - 1, max + 1
     if not (math.isfinite(min) and math.isfinite(max) and min < max):
         raise ValueError(f"histc: expected a finite range with min < max, got {min} and {max}")
-    return _C.from_numpy(np.histogram(values, bins, (min, max))[0].astype(values.dtype))
+    return _beside(x, np.histogram(values, bins, (min, max))[0].astype(values.dtype))
 
 
 def searchsorted(sorted_sequence, values, *, right=False, out_int32=False):
@@ -155,7 +160,7 @@ def searchsorted(sorted_sequence, values, *, right=False, out_int32=False):
         raise ValueError(
             f"searchsorted: expected the leading axes of {list(table.shape)} and {list(v.shape)} to be the same"
         )
-    return _C.from_numpy(np.asarray(found, np.int32 if out_int32 else np.int64))
+    return _beside(values, np.asarray(found, np.int32 if out_int32 else np.int64))
 
 
 def bucketize(values, boundaries, *, right=False, out_int32=False):

@@ -21,7 +21,7 @@ def _repr(self):
             notes.append(f"shape={tuple(self.shape)}")
     if self.dtype not in _UNMARKED or not values.size:
         notes.append(f"dtype={self.dtype!r}")
-    if self.device != "cpu":
+    if self.is_cuda:
         notes.append(f"device='{self.device}'")
     if self.grad_fn:
         notes.append(f"grad_fn=<{self.grad_fn}>")

@@ -61,8 +61,11 @@ def flatten(tree) -> tuple[dict[str, np.ndarray], str]:
     return arrays, json.dumps(walk(tree, ""))
 
 
-def unflatten(arrays: dict[str, np.ndarray], text: str):
-    """Rebuild the tree from what `flatten` returned. A ValueError says what a damaged description lacks."""
+def unflatten(arrays: dict[str, np.ndarray], text: str, device="cpu"):
+    """Rebuild the tree from what `flatten` returned, its tensors on a device.
+
+    A ValueError says what a damaged description lacks.
+    """
 
     def array(name):
         if not isinstance(name, str) or name not in arrays:
@@ -77,7 +80,7 @@ def unflatten(arrays: dict[str, np.ndarray], text: str):
         if len(node) == 1:
             ((mark, value),) = node.items()
             if mark == "$t":
-                return to_tensor(array(value))
+                return to_tensor(array(value), device)
             if mark == "$a":
                 return array(value)
             if mark == "$u" and isinstance(value, list):

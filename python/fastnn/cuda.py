@@ -1,8 +1,13 @@
 """CUDA devices, served by a plug-in that is loaded when this module is first asked about them.
 
 The plug-in is one shared object, ``libfastnn_cuda.so``: beside the compiled module (a build with
-``-DFASTNN_CUDA=ON``), in the package ``fastnn_cuda``, or where ``FASTNN_CUDA_PLUGIN`` says. Without it, or without a
-GPU, everything runs on the CPU and `is_available` is False.
+``-DFASTNN_CUDA=ON``), in the package ``fastnn_cuda`` (the distribution ``fastnn-native-cuda``), or the file that the
+environment variable ``FASTNN_CUDA_PLUGIN`` names, which excludes the others. Without it, or without a GPU, everything
+runs on the CPU: `is_available` is False, `why_not` says why, `device_count` is 0, and the other functions raise
+`fastnn.DeviceError` with that reason.
+
+Devices are given as a `fastnn.device`, as its name (``"cuda:0"``), or as None for the current one (that of
+``with fastnn.device(...)`` or `fastnn.set_default_device`, else the first).
 """
 
 from __future__ import annotations
@@ -18,8 +23,12 @@ from fastnn._C import _CudaStream as Stream
 __all__ = [
     "Event",
     "Stream",
+    "current_device",
+    "current_stream",
     "device_count",
     "empty_cache",
+    "get_device_capability",
+    "get_device_name",
     "get_device_properties",
     "is_available",
     "memory_stats",
@@ -36,12 +45,11 @@ def _candidates():
     chosen = os.environ.get("FASTNN_CUDA_PLUGIN")
     if chosen:
         return [Path(chosen)]
-    here = Path(_C.__file__).parent
-    found = [here / "libfastnn_cuda.so"]
+    found = [Path(_C.__file__).parent / "libfastnn_cuda.so"]
     spec = importlib.util.find_spec("fastnn_cuda")
     if spec and spec.origin:
         found.append(Path(spec.origin).parent / "libfastnn_cuda.so")
-    return [*found, here / "libfastnn_cuda_emulated.so"]
+    return found
 
 
 def _load():
@@ -49,7 +57,8 @@ def _load():
     global _reason
     if _C._cuda_loaded() or _reason is not None:
         return _reason
-    for path in _candidates():
+    candidates = _candidates()
+    for path in candidates:
         if not path.is_file():
             continue
         try:
@@ -58,7 +67,10 @@ def _load():
             _reason = str(error)
             return _reason
         return None
-    _reason = "the CUDA plug-in is not installed"
+    if os.environ.get("FASTNN_CUDA_PLUGIN"):
+        _reason = f"FASTNN_CUDA_PLUGIN names {candidates[0]}, which is not there"
+    else:
+        _reason = "the CUDA plug-in is not installed (pip install fastnn-native-cuda)"
     return _reason
 
 
@@ -83,18 +95,69 @@ def device_count() -> int:
     return _C._cuda_count() if _load() is None else 0
 
 
+def current_device() -> int:
+    """The index of the device that None stands for."""
+    _need()
+    return _C.get_default_device().index or 0
+
+
 def synchronize(device=None) -> None:
-    """Waits for all work of a device (the current one when None); errors of kernels are reported here."""
+    """Wait for all work of a device; errors of kernels are reported here.
+
+    Parameters
+    ----------
+    device : fastnn.device or str, optional
+    """
     _C._cuda_synchronize(_need(device))
 
 
+def current_stream(device=None) -> Stream:
+    """The stream that work of the calling thread goes to.
+
+    Parameters
+    ----------
+    device : fastnn.device or str, optional
+
+    Returns
+    -------
+    Stream
+        The device's own one, or that of the ``with stream:`` around the call.
+    """
+    return _C._cuda_current_stream(_need(device))
+
+
 def get_device_properties(device=None) -> dict:
-    """Name, total_memory (bytes), compute capability (major, minor) and multi_processor_count of a device."""
+    """What a device is.
+
+    Parameters
+    ----------
+    device : fastnn.device or str, optional
+
+    Returns
+    -------
+    dict
+        name, total_memory (bytes), major and minor (its compute capability), multi_processor_count.
+    """
     return _C._cuda_properties(_need(device))
+
+
+def get_device_name(device=None) -> str:
+    """The name of a device, for example ``'NVIDIA H200'``."""
+    return get_device_properties(device)["name"]
+
+
+def get_device_capability(device=None) -> tuple[int, int]:
+    """The compute capability of a device, for example ``(9, 0)``."""
+    properties = get_device_properties(device)
+    return properties["major"], properties["minor"]
 
 
 def memory_stats(device=None) -> dict[str, int]:
     """Memory of a device.
+
+    Parameters
+    ----------
+    device : fastnn.device or str, optional
 
     Returns
     -------
@@ -106,12 +169,12 @@ def memory_stats(device=None) -> dict[str, int]:
 
 
 def reset_peak_memory(device=None) -> None:
-    """Starts the peak of `memory_stats` anew."""
+    """Start the peak of `memory_stats` anew."""
     _C._cuda_reset_peak(_need(device))
 
 
 def empty_cache(device=None) -> None:
-    """Gives the memory that the pool keeps for reuse back to the driver."""
+    """Give the memory that the pools keep for reuse, on the device and pinned on the host, back to the driver."""
     _C._cuda_empty_cache(_need(device))
 
 
@@ -119,7 +182,12 @@ def set_blocking(on: bool) -> None:
     """Whether every kernel is waited for, so that an error of one is reported where it was started.
 
     Work on a device runs behind the program: an error inside a kernel shows at some later call that waits, or at
-    `synchronize`. With ``set_blocking(True)`` it shows at the operation that made it; everything is slower then.
+    `synchronize`. With ``set_blocking(True)`` it shows at the operation that made it, and captured steps check indices
+    and labels as the first run did; everything is slower then.
+
+    Parameters
+    ----------
+    on : bool
     """
     _need()
     _C._cuda_set_blocking(bool(on))

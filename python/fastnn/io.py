@@ -314,6 +314,7 @@ def save(state, path, metadata: Mapping[str, str] | None = None) -> None:
     Parameters
     ----------
     state : mapping or nested state
+        Tensors on any device; they are written as from the CPU.
     path : str or Path
     metadata : mapping of str to str, optional
         Stored in the file; see `read_metadata`. safetensors only.
@@ -344,11 +345,17 @@ def save(state, path, metadata: Mapping[str, str] | None = None) -> None:
     return save_safetensors(arrays, path, {**(metadata or {}), _TREE: text})
 
 
-def load(path):
+def load(path, device="cpu"):
     """Load what `save` wrote, or any ``.safetensors`` or ``.npz`` file as a dict of tensors.
 
     Dtypes without a tensor counterpart are widened without loss (float16 and bfloat16 to float32, small integers to
     int32, uint32 to int64).
+
+    Parameters
+    ----------
+    path : str or Path
+    device : device or str, optional
+        Where the tensors shall lie, wherever they were when they were saved; default: the CPU.
 
     Raises
     ------
@@ -358,8 +365,9 @@ def load(path):
     from ._tree import unflatten
 
     if str(path).endswith(".npz"):
-        return {name: to_tensor(array) for name, array in load_npz(path).items()}
-    arrays, metadata = load_safetensors(path)
+        arrays, metadata = load_npz(path), {}
+    else:
+        arrays, metadata = load_safetensors(path)
     if _TREE in metadata:
-        return unflatten(arrays, metadata[_TREE])
-    return {name: to_tensor(array) for name, array in arrays.items()}
+        return unflatten(arrays, metadata[_TREE], device)
+    return {name: to_tensor(array, device) for name, array in arrays.items()}

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "autograd/op.h"
+#include "core/pinned.h"
 #include "ops/elementwise/operands.h"
 #include "ops/reduce/reduce.h"
 #include "runtime/launch.h"
@@ -54,11 +55,14 @@ struct To {
 struct ToDevice {
   static constexpr const char* name = "to";
   DeviceIndex from;
-  void check(const Tensor& x, DeviceIndex device) {
+  void check(const Tensor& x, DeviceIndex device, bool) {
     check_device(device);
     from = x.device();
   }
-  Tensor forward(Saved&, const Tensor& x, DeviceIndex device) { return copy_to_device(contiguous(x.detach()), device); }
+  Tensor forward(Saved&, const Tensor& x, DeviceIndex device, bool wait) {
+    const Tensor dense = contiguous(x.detach());
+    return wait ? copy_to_device(dense, device) : copy_behind(dense, device);
+  }
   void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
     dx[0] = copy_to_device(contiguous(dy[0]), from);
   }
@@ -145,8 +149,23 @@ Tensor clone(const Tensor& x) { return apply<Clone>(x); }
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply<Clone>(x); }
 Tensor to(const Tensor& x, DType t) { return x.dtype() == t ? x : apply<To>(x, t); }
 
-Tensor to_device(const Tensor& x, DeviceIndex device) { return x.device() == device ? x : apply<ToDevice>(x, device); }
+Tensor to_device(const Tensor& x, DeviceIndex device) {
+  return x.device() == device ? x : apply<ToDevice>(x, device, true);
+}
+Tensor to_device_behind(const Tensor& x, DeviceIndex device) {
+  return x.device() == device ? x : apply<ToDevice>(x, device, false);
+}
 Tensor on_cpu(const Tensor& x) { return x.device() == kCpu ? x : to_device(x.detach(), kCpu); }
+
+Tensor pin_memory(const Tensor& x) {
+  check_device(0);
+  if (x.device() != kCpu)
+    throw DeviceError(str("pin_memory: expected a CPU tensor, got one on ", device_name(x.device())));
+  const DeviceGuard host(kCpu);
+  const Tensor y = empty_pinned(x.shape(), x.dtype());
+  copy_into(y, x.detach());
+  return y;
+}
 
 Tensor private_copy(const Tensor& x) {
   const Tensor c = contiguous(x.detach());

@@ -187,12 +187,12 @@ def orthogonal_(tensor, gain: float = 1.0):
         return tensor
     import numpy as np  # the QR factorisation is not worth a kernel
 
-    flat = _C.randn((max(rows, cols), min(rows, cols)), dtype=_C.float64).numpy()
+    flat = _C.randn((max(rows, cols), min(rows, cols)), dtype=_C.float64, device="cpu").numpy()
     q, r = np.linalg.qr(flat)
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)  # makes the distribution uniform over orthogonal matrices
     if rows < cols:
         q = q.T
-    return _assign(tensor, _C.tensor(gain * q.reshape(shape), dtype=tensor.dtype))
+    return _assign(tensor, _C.tensor(gain * q.reshape(shape), dtype=tensor.dtype, device="cpu"))
 
 
 def sparse_(tensor, sparsity: float, std: float = 0.01):

@@ -18,6 +18,35 @@ from ._summary import summary as _summary
 from .parameter import Parameter
 
 
+def _target(device, dtype):
+    """(device or None, dtype or None) from the arguments of `Module.to`."""
+    if isinstance(device, Tensor):
+        if dtype is not None:
+            raise TypeError("to: expected a tensor or a dtype, got both")
+        return device.device, device.dtype if device.is_floating_point() else None
+    if device is not None and not isinstance(device, _C.device):
+        try:
+            device = _C.device(device)
+        except (TypeError, ValueError):
+            if dtype is not None:
+                raise
+            dtype, device = _C.empty(0, dtype=device, device="cpu").dtype, None  # TypeError where it is no dtype
+    if dtype is not None:
+        dtype = _C.empty(0, dtype=dtype, device="cpu").dtype
+        if not dtype.is_floating_point:
+            raise TypeError(f"to: expected a floating dtype, got {dtype!r}")
+    if device is None and dtype is None:
+        raise TypeError("to: expected a device, a dtype or a tensor")
+    return device, dtype
+
+
+def _moved(tensor, device, dtype, non_blocking):
+    dtype = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    if device is None:
+        return tensor.to(dtype)
+    return tensor.to(device, dtype, non_blocking)
+
+
 class Module:
     """Base class of every layer and model: write ``__init__`` (assign parameters and sub-modules) and ``forward``.
 
@@ -235,15 +264,45 @@ class Module:
             fn(module)
         return self
 
-    def to(self, dtype) -> Module:
-        """Convert every floating-point parameter and buffer in place (optimisers keep their references)."""
+    def to(self, device=None, dtype=None, non_blocking: bool = False) -> Module:
+        """Move every parameter, buffer and gradient to a device, and convert the floating-point ones, in place.
+
+        The parameters stay the same objects, so optimisers keep their references; what an optimiser has gathered for
+        them follows at its next step.
+
+        Parameters
+        ----------
+        device : device, str, dtype or Tensor, optional
+            ``"cuda:0"``, a dtype as the only argument, or a tensor whose device and dtype are taken.
+        dtype : optional
+            A floating dtype; integer buffers keep theirs.
+        non_blocking : bool, default False
+            Copies from pinned memory go on behind the program.
+
+        Examples
+        --------
+        >>> model.to("cuda:0")
+        >>> model.to("cpu", fastnn.float64)
+        """
+        device, dtype = _target(device, dtype)
         with no_grad():
             for tensor in [*self.parameters(), *self.buffers()]:
-                if tensor.is_floating_point():
-                    tensor.data = tensor.detach().to(dtype)
-                    if tensor.grad is not None:
-                        tensor.grad = tensor.grad.to(dtype)
+                grad = tensor.grad
+                tensor.data = _moved(tensor.detach(), device, dtype, non_blocking)
+                if grad is not None:
+                    tensor.grad = _moved(grad, device, dtype, non_blocking)
         return self
+
+    def cuda(self, device=None) -> Module:
+        """Move everything to a CUDA device: an index, a device or its name; the current one, else the first."""
+        if device is None:
+            device = _C.get_default_device()
+            device = device if device.type == "cuda" else 0
+        return self.to(_C.device("cuda", device) if isinstance(device, int) else device)
+
+    def cpu(self) -> Module:
+        """Move everything to the CPU."""
+        return self.to("cpu")
 
     def float(self) -> Module:
         return self.to(_C.float32)

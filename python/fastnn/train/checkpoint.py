@@ -72,6 +72,6 @@ def set_random_state(state: dict) -> None:
     import fastnn
 
     own = state["fastnn"]
-    fastnn.set_rng_state(to_tensor(own) if isinstance(own, np.ndarray) else own)
+    fastnn.set_rng_state(to_tensor(own, "cpu") if isinstance(own, np.ndarray) else own)
     np.random.set_state(state["numpy"])
     random.setstate(state["python"])

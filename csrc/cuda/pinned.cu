@@ -1,0 +1,70 @@
+#include <iterator>
+#include <map>
+#include <mutex>
+
+#include "cuda/cuda.h"
+#include "cuda/pinned.h"
+
+namespace fastnn {
+namespace cuda {
+
+namespace {
+
+struct Pinned {
+  size_t bytes = 0;
+  cudaEvent_t copied = nullptr;  // behind the last copy that was not waited for
+  bool taken = false;
+};
+std::mutex pinned_mutex;
+std::map<char*, Pinned>& pinned() {
+  static auto* blocks = new std::map<char*, Pinned>;  // outlives the tensors of the interpreter's end
+  return *blocks;
+}
+
+}  // namespace
+
+void* host_allocate(int64_t bytes) {
+  size_t size = 4096;
+  while (size < static_cast<size_t>(bytes)) size *= 2;
+  std::lock_guard<std::mutex> lock(pinned_mutex);
+  for (auto& [p, block] : pinned()) {
+    if (block.taken || block.bytes != size || (block.copied && cudaEventQuery(block.copied) != cudaSuccess)) continue;
+    block.taken = true;
+    return p;
+  }
+  cudaGetLastError();  // "not ready" is no error
+  void* p = nullptr;
+  check(cudaHostAlloc(&p, size, cudaHostAllocDefault), "cudaHostAlloc");
+  pinned()[static_cast<char*>(p)] = {size, nullptr, true};
+  return p;
+}
+void host_deallocate(void* p) noexcept {
+  std::lock_guard<std::mutex> lock(pinned_mutex);
+  pinned()[static_cast<char*>(p)].taken = false;
+}
+void pinned_copied(const void* from) {
+  std::lock_guard<std::mutex> lock(pinned_mutex);
+  auto it = pinned().upper_bound(static_cast<char*>(const_cast<void*>(from)));
+  Pinned& block = std::prev(it)->second;
+  if (!block.copied) check(cudaEventCreateWithFlags(&block.copied, cudaEventDisableTiming), "cudaEventCreate");
+  check(cudaEventRecord(block.copied, stream()), "cudaEventRecord");
+}
+void free_pinned() {
+  std::lock_guard<std::mutex> lock(pinned_mutex);
+  for (auto it = pinned().begin(); it != pinned().end();) {
+    Pinned& block = it->second;
+    if (block.taken) {
+      ++it;
+      continue;
+    }
+    if (block.copied) {
+      cudaEventSynchronize(block.copied);
+      cudaEventDestroy(block.copied);
+    }
+    cudaFreeHost(it->first);
+    it = pinned().erase(it);
+  }
+}
+
+}  // namespace cuda
+}  // namespace fastnn
