@@ -143,12 +143,9 @@ def run_train(args) -> int:
     config = {"recipe": args.name, **{k: v for k, v in vars(args).items() if k not in apart}}
     if args.resume:
         _check_resume(args, config)
-    run = Run(args.out, config, args.seed, args.name)
-    try:
-        results = module.main(args)
-    except BaseException as error:
-        run.finish(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-        raise
+    with _device(args.device):
+        run = Run(args.out, config, args.seed, args.name)
+        results = _train(module, args, run)
     _keep_history(run)
     run.finish(results)
     print(f"{args.name}: finished in {time.perf_counter() - start:.1f} s")
@@ -160,6 +157,27 @@ def run_train(args) -> int:
     return OK
 
 
+def _train(module, args, run) -> dict:
+    try:
+        return module.main(args)
+    except BaseException as error:
+        run.finish(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
+
+
+def _device(name: str):
+    """The default device of a run, as a context; UsageError where there is none."""
+    import fastnn
+
+    try:
+        device = fastnn.device(name)
+        if device.type == "cuda":
+            fastnn.cuda.get_device_properties(device)
+    except (ValueError, fastnn.DeviceError) as error:
+        raise UsageError(f"--device: {error}") from None
+    return device
+
+
 def _check_resume(args, config) -> None:
     """A run goes on with the settings it was begun with; other ones would be on record without being used."""
     from .train.tracking import Run, read_run
@@ -169,7 +187,7 @@ def _check_resume(args, config) -> None:
     earlier = read_run(args.out)
     before = {**earlier["config"], "seed": earlier.get("seed")}
     for key, value in {**config, "seed": args.seed}.items():
-        if key != "epochs" and key in before and before[key] != value:
+        if key not in ("epochs", "device") and key in before and before[key] != value:
             raise UsageError(
                 f"--resume goes on with {key.replace('_', ' ')} {before[key]}, as {args.out} was begun, not with "
                 f"{value}: leave the option out, or begin anew without --resume"
@@ -236,6 +254,15 @@ def _weights_of(args) -> tuple[str, str]:
 # --- info ---------------------------------------------------------------------------------------------------------
 
 
+def _cuda_state() -> str:
+    from fastnn import cuda
+
+    if not cuda.is_available():
+        return f"no: {cuda.why_not()}"
+    devices = [cuda.get_device_properties(f"cuda:{i}") for i in range(cuda.device_count())]
+    return ", ".join(f"{p['name']} (sm_{p['major']}{p['minor']}, {p['total_memory'] >> 20} MiB)" for p in devices)
+
+
 def run_info(args) -> int:
     import platform
 
@@ -252,6 +279,7 @@ def run_info(args) -> int:
         ("threads", str(fastnn.get_num_threads())),
         *((key, value) for key, value in _C._build_options().items()),
         ("operations", str(len(_C.OPS))),
+        ("CUDA", _cuda_state()),
         ("module", _C.__file__),
     ]
     for key, value in rows:

@@ -47,12 +47,27 @@ def default_collate(items: list):
     raise TypeError(f"collate: cannot stack items of type {type(first).__name__}; pass a collate_fn")
 
 
+def _moved(batch, device):
+    """The tensors of a batch on a device; the rest as it is."""
+    if is_tensor(batch):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {key: _moved(value, device) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        fields = [_moved(value, device) for value in batch]
+        return type(batch)(*fields) if hasattr(batch, "_fields") else type(batch)(fields)
+    return batch
+
+
 class DataLoader:
     """Iterates over a data set in batches.
 
     The order of an epoch is a pure function of the seed and the number of the epoch, whatever ran before and however
     many threads fetch. An iteration that is left early starts the same epoch again next time; one that ends moves on
     to the next epoch.
+
+    Batches are made on the CPU and handed out on the default device (`fastnn.set_default_device`,
+    ``with fastnn.device(...)``).
 
     Parameters
     ----------
@@ -139,6 +154,12 @@ class DataLoader:
         self.epoch, self.position, self._resume_at = int(epoch), 0, 0
 
     def _fetch(self, indices, epoch):
+        if _C.get_default_device().type == "cpu":
+            return self._fetched(indices, epoch)
+        with _C.device("cpu"):  # items are stacked and transformed there; the batch moves once
+            return self._fetched(indices, epoch)
+
+    def _fetched(self, indices, epoch):
         batch = self._batch(indices)
         if self.transform is None:
             return batch
@@ -172,7 +193,8 @@ class DataLoader:
         for batch in batches:
             if self.epoch == epoch:  # else set_epoch or another iteration has moved on
                 self.position += 1
-            yield batch
+            device = _C.get_default_device()
+            yield batch if device.type == "cpu" else _moved(batch, device)
         if self.epoch == epoch:
             self.epoch, self.position = epoch + 1, 0
 

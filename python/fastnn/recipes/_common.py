@@ -27,6 +27,9 @@ def options(name: str, defaults: dict, parser: argparse.ArgumentParser | None = 
         parser.add_argument(
             "--lr", type=positive_float, default=defaults["lr"], help="learning rate, default: %(default)s"
         )
+    parser.add_argument(
+        "--device", metavar="DEVICE", default="cpu", help="where to train, cuda:0 for one (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=defaults.get("seed", 0), help="default: %(default)s")
     parser.add_argument("--threads", type=positive_int, help="default: the processors this process may use")
     parser.set_defaults(resume=False)
@@ -90,10 +93,10 @@ def accuracy(model, x, y) -> float:
     """Fraction right of a model with one output (a logit) or one score a class."""
     model.eval()
     with fastnn.no_grad():
-        scores = model(x).numpy()
+        scores = model(x).cpu().numpy()
     model.train()
     predicted = scores.argmax(1) if scores.shape[1] > 1 else scores[:, 0] > 0
-    return float((predicted == y.numpy().reshape(-1)).mean())
+    return float((predicted == y.cpu().numpy().reshape(-1)).mean())
 
 
 def probability(model):
@@ -102,7 +105,7 @@ def probability(model):
     def predict(points):
         model.eval()
         with fastnn.no_grad():
-            p = model(fastnn.from_numpy(points)).sigmoid().numpy()[:, 0]
+            p = model(fastnn.as_tensor(points)).sigmoid().cpu().numpy()[:, 0]
         model.train()
         return p
 

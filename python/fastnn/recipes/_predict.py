@@ -19,7 +19,7 @@ def predict(module, weights: str, path: str, top: int):
     model.eval()
     with fastnn.no_grad():
         scores = model(module.prepare(examples))
-        p = scores.sigmoid().numpy()[:, 0] if scores.shape[1] == 1 else scores.softmax(-1).numpy()
+        p = scores.sigmoid().cpu().numpy()[:, 0] if scores.shape[1] == 1 else scores.softmax(-1).cpu().numpy()
     p = np.stack([1 - p, p], axis=1) if p.ndim == 1 else p
     classes = module.CLASSES
     for i, row in enumerate(p):

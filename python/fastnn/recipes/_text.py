@@ -59,7 +59,7 @@ def tag(model, rows, batch_size=200):
     labels = []
     with fastnn.no_grad():
         for x, lengths, _ in sentences([(row, [0] * len(row)) for row in rows], batch_size):
-            best = model(x, lengths).argmax(-1).numpy()
+            best = model(x, lengths).argmax(-1).cpu().numpy()
             labels += [b[:n].tolist() for b, n in zip(best, lengths.tolist())]
     model.train()
     return labels

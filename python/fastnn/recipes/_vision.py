@@ -53,7 +53,7 @@ def trainer_of(args, model, train, test, augment=None, prepare=None, optimizer=N
     The learning rate rises for a tenth of the run, then falls as a cosine.
     """
     if prepare is not None:
-        train, test = (TensorDataset(prepare(part.x.numpy()), part.y) for part in (train, test))
+        train, test = (TensorDataset(prepare(part.x.cpu().numpy()), part.y) for part in (train, test))
     loader = DataLoader(train, args.batch_size, shuffle=True, transform=augment)
     if optimizer is None:
         optimizer = partial(optim.AdamW, weight_decay=weight_decay)
@@ -79,7 +79,7 @@ def moved(size, pixels: int, mirror: bool = False):
 
 def result(scores, test) -> dict:
     """What a recipe reports of its test set."""
-    right = scores.argmax(1) == test.y.numpy()
+    right = scores.argmax(1) == test.y.cpu().numpy()
     return {"test_accuracy": right.mean(), "test_mistakes": int((~right).sum()), "test_images": len(test)}
 
 
@@ -88,7 +88,7 @@ def show_mistakes(name, classes, test, scores, out):
     from fastnn.metrics import confusion_matrix
     from fastnn.train.plots import plot_confusion_matrix, plot_images
 
-    truth, guess = test.y.numpy(), scores.argmax(1)
+    truth, guess = test.y.cpu().numpy(), scores.argmax(1)
     wrong = np.flatnonzero(guess != truth)
     margin = scores.max(1) - scores[np.arange(len(truth)), truth]
     chosen = np.concatenate([wrong[np.argsort(-margin[wrong])], np.flatnonzero(guess == truth)])[:32]
@@ -96,6 +96,6 @@ def show_mistakes(name, classes, test, scores, out):
         classes[guess[i]] + (f"\n(is {classes[truth[i]]})" if guess[i] != truth[i] else "") for i in chosen.tolist()
     ]
     title = f"{name}: {(guess == truth).mean():.2%} of the test images are right. Mistakes come first."
-    plot_images(test.x.numpy()[chosen], out / "mistakes.png", labels, title=title)
+    plot_images(test.x.cpu().numpy()[chosen], out / "mistakes.png", labels, title=title)
     plot_confusion_matrix(confusion_matrix(guess, truth, num_classes=len(classes)), out / "confusion.png", classes,
                           title=f"{name}: test set")  # fmt: skip

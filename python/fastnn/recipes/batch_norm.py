@@ -44,7 +44,7 @@ class Watch(Callback):
     def on_epoch_end(self, trainer, logs):
         trainer.model.eval()
         with fastnn.no_grad():
-            z = nn.Sequential(*list(trainer.model)[:-2])(self.images).numpy()
+            z = nn.Sequential(*list(trainer.model)[:-2])(self.images).cpu().numpy()
         trainer.model.train()
         self.quantiles.append(np.quantile(z, [0.05, 0.25, 0.5, 0.75, 0.95]))
 
@@ -65,7 +65,7 @@ def redundant_bias(data):
     """The largest gradient of a bias in front of batch norm, and of the weight beside it."""
     model = build_model(True, bias=True)
     nn.functional.cross_entropy(model(data.x[:256]), data.y[:256]).backward()
-    return abs(model[0].bias.grad.numpy()).max(), abs(model[0].weight.grad.numpy()).max()
+    return abs(model[0].bias.grad.cpu().numpy()).max(), abs(model[0].weight.grad.cpu().numpy()).max()
 
 
 def main(args):
@@ -82,7 +82,7 @@ def main(args):
             print(f"  {name:<30} loss {history['loss'][-1]:.3f}   test accuracy {accuracy:.2%}")
             results[f"test_accuracy_{'with' if normalise else 'without'}_{size}"] = accuracy
     norm = model[1]
-    gamma, beta = norm.weight.detach().numpy(), norm.bias.detach().numpy()
+    gamma, beta = norm.weight.detach().cpu().numpy(), norm.bias.detach().cpu().numpy()
     print(
         f"  gamma {gamma.min():.2f} to {gamma.max():.2f}, beta {beta.min():.2f} to {beta.max():.2f} in the first layer"
     )

@@ -48,7 +48,7 @@ def class_names(folder):
 def classify(model, image, names, top=5):
     """``[(name, number, probability), ...]`` of an image [227, 227, 3], the likeliest first."""
     with fastnn.no_grad():
-        p = model(prepare(image[None])).softmax(-1).numpy()[0]
+        p = model(prepare(image[None])).softmax(-1).cpu().numpy()[0]
     return [(names[k], int(k), float(p[k])) for k in np.argsort(-p, kind="stable")[:top]]
 
 

@@ -49,7 +49,7 @@ def prepare(images):
 
 def augmented(x):
     """The images and their mirror images, each also moved by four pixels left, right, up and down: ten of each."""
-    images = x.numpy().reshape(-1, 64, 64, 3)
+    images = x.cpu().numpy().reshape(-1, 64, 64, 3)
     images = np.concatenate([images, images[:, :, ::-1]])
     padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="edge")
     return np.concatenate(
@@ -60,7 +60,7 @@ def augmented(x):
 def main(args):
     out = _common.start(args)
     train, test = CatNonCat(train=True, data_dir=args.data_dir), CatNonCat(train=False, data_dir=args.data_dir)
-    x, x_test = prepare(augmented(train.x)), prepare(test.x.numpy())
+    x, x_test = prepare(augmented(train.x)), prepare(test.x.cpu().numpy())
     labels = fastnn.cat([train.y] * 10)
     y = labels.to(fastnn.float32).reshape(-1, 1)
 

@@ -52,7 +52,7 @@ class Digits:
 
     def __init__(self, args):
         train, test = (MNIST(train=part, data_dir=args.data_dir) for part in (True, False))
-        photos = [CIFAR10(train=part, data_dir=args.data_dir).x.numpy().mean(axis=3) for part in (True, False)]
+        photos = [CIFAR10(train=part, data_dir=args.data_dir).x.cpu().numpy().mean(axis=3) for part in (True, False)]
         aside = 5000
         order = split_indices(len(train), [MANY, aside, len(train) - MANY - aside], args.seed, stratify=train.y)
         halves = split_indices(len(test), [0.5, 0.5], args.seed, stratify=test.y)
@@ -65,7 +65,7 @@ class Digits:
     def __call__(self, part, n=None, photos=False):
         data, rows, pictures = self.parts[part]
         rows = rows[:n]
-        x, y = data.x.numpy()[rows], data.y.numpy()[rows]
+        x, y = data.x.cpu().numpy()[rows], data.y.cpu().numpy()[rows]
         if photos:
             crops = random_crops(pictures[..., None], len(x), 28, seed=1)
             x = on_backgrounds(x.reshape(-1, 28, 28), 0.5 * crops, "paint").reshape(len(x), 784)
@@ -78,10 +78,10 @@ def tuned_on_dev(trainer, dev, plain, seed):
     That is what endless tuning on one dev set amounts to. The layer gets its own weights back.
     """
     last = trainer.model[-1]
-    own = {name: value.numpy().copy() for name, value in last.state_dict().items()}
+    own = {name: value.cpu().numpy().copy() for name, value in last.state_dict().items()}
     with fastnn.no_grad():
-        features = trainer.model[:-1](fastnn.tensor(dev[0])).numpy()
-    weight, bias = (p.detach().numpy().copy() for p in (last.weight, last.bias))
+        features = trainer.model[:-1](fastnn.tensor(dev[0])).cpu().numpy()
+    weight, bias = (p.detach().cpu().numpy().copy() for p in (last.weight, last.bias))
     rng = np.random.default_rng(seed)
     errors = ((features @ weight + bias).argmax(1) != dev[1]).sum()
     for _ in range(SEARCH):

@@ -38,10 +38,10 @@ def prepare(images):
 
 def shifted(data):
     """The data set and four copies of it, moved by one pixel left, right, up and down."""
-    images = data.x.numpy().reshape(-1, 8, 8)
+    images = data.x.cpu().numpy().reshape(-1, 8, 8)
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
     moves = [padded[:, 1 + dy : 9 + dy, 1 + dx : 9 + dx] for dy, dx in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))]
-    return TensorDataset(np.concatenate(moves).reshape(-1, 64), np.tile(data.y.numpy(), 5))
+    return TensorDataset(np.concatenate(moves).reshape(-1, 64), np.tile(data.y.cpu().numpy(), 5))
 
 
 def main(args):
@@ -62,7 +62,7 @@ def main(args):
     _common.save(model, out, NAME)
 
     scores = trainer.predict(test_loader)
-    right = scores.argmax(1) == test.y.numpy()
+    right = scores.argmax(1) == test.y.cpu().numpy()
     if not args.no_plots:
         history.plot(out / "curves.png", title="digits: learning curves")
         draw(test, scores, right, out)
@@ -75,10 +75,10 @@ def draw(test, scores, right, out):
     from fastnn.train.plots import plot_confusion_matrix, plot_images
 
     order = np.concatenate([np.flatnonzero(~right), np.random.default_rng(0).permutation(np.flatnonzero(right))])[:32]
-    truth, guess = test.y.numpy(), scores.argmax(1)
+    truth, guess = test.y.cpu().numpy(), scores.argmax(1)
     labels = [f"{guess[i]}" if right[i] else f"{guess[i]} (is {truth[i]})" for i in order]
     plot_images(
-        test.x.numpy()[order].reshape(-1, 8, 8),
+        test.x.cpu().numpy()[order].reshape(-1, 8, 8),
         out / "predictions.png",
         labels,
         title=f"Test digits: {right.mean():.1%} right. The {int((~right).sum())} mistakes come first.",

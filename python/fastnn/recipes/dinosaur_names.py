@@ -93,7 +93,7 @@ def check(p, x, y):
     states, _ = F.rnn(one_hot, [w["Wax"].T, w["Waa"].T, w["b"], zero])
     F.cross_entropy(states[0] @ w["Wya"].T + w["by"], fastnn.tensor(y), reduction="sum").backward()
     g = backward(p, x, y, *forward(p, x, y, np.zeros(len(p["b"])))[1:])
-    return max(float(np.abs(g[k] - w[k].grad.numpy()).max()) for k in p)
+    return max(float(np.abs(g[k] - w[k].grad.cpu().numpy()).max()) for k in p)
 
 
 def main(args):

@@ -30,7 +30,7 @@ def domains(args):
     parts = []
     for train, n in ((True, IMAGES), (False, TEST)):
         digits, photos = MNIST(train=train, data_dir=args.data_dir), CIFAR10(train=train, data_dir=args.data_dir)
-        x, y = digits.x.numpy().reshape(-1, 28, 28), digits.y.numpy()
+        x, y = digits.x.cpu().numpy().reshape(-1, 28, 28), digits.y.cpu().numpy()
         plain = np.repeat(x[:n, ..., None], 3, axis=3)
         other = on_backgrounds(x[n : 2 * n], 0.8 * random_crops(photos.x, n, 28, args.seed), "paint")
         parts += [(plain, y[:n]), (other, y[n : 2 * n])]
@@ -74,8 +74,8 @@ def fit(args, x, labels, adversary, test):
 def read(model, x):
     """Digits, and the features they are read from."""
     with fastnn.no_grad():
-        features = np.concatenate([model.trunk(fastnn.tensor(part)).numpy() for part in np.array_split(x, 10)])
-        return model.heads["digit"](fastnn.tensor(features)).numpy().argmax(1), features
+        features = np.concatenate([model.trunk(fastnn.tensor(part)).cpu().numpy() for part in np.array_split(x, 10)])
+        return model.heads["digit"](fastnn.tensor(features)).cpu().numpy().argmax(1), features
 
 
 def main(args):

@@ -58,7 +58,7 @@ def learn(x, target, epochs, lr):
     for _ in range(epochs):
         losses.append(step(x, target).item())
         schedule.step()
-    return layer.weight.detach().numpy()[:, :, 0, 0].copy(), losses
+    return layer.weight.detach().cpu().numpy()[:, :, 0, 0].copy(), losses
 
 
 def main(args):
@@ -83,7 +83,7 @@ def draw(x, learnt, curves, out):
     figure, axes = new_figure(9, 2.1 * len(FILTERS), len(FILTERS), 3)
     for row, (name, numbers) in zip(axes, FILTERS.items()):
         given, limit = np.array(numbers, float), np.abs(numbers).max()
-        edges = F.conv2d(x, fastnn.tensor(learnt[name][:, :, None, None])).numpy()[0, :, :, 0]
+        edges = F.conv2d(x, fastnn.tensor(learnt[name][:, :, None, None])).cpu().numpy()[0, :, :, 0]
         for ax, values, title in ((row[0], given, f"{name}: given"), (row[1], learnt[name], "learnt")):
             ax.imshow(values, cmap="gray", vmin=-limit, vmax=limit)
             for i in range(3):

@@ -43,7 +43,7 @@ def likely_wrong_labels(x, rows, predicted, true, x_train, y_train):
 def main(args):
     out = _common.start(args)
     data = FashionMNIST(train=True, data_dir=args.data_dir, flatten=False)
-    images, labels = data.x.numpy(), data.y.numpy()
+    images, labels = data.x.cpu().numpy(), data.y.cpu().numpy()
     train, dev, spare, _ = split_indices(len(data), [IMAGES, DEV, DEV, len(data) - IMAGES - 2 * DEV], args.seed,
                                          stratify=labels)  # fmt: skip
     same = same_distribution(images[dev][:1000, ::4, ::4], images[spare][:1000, ::4, ::4], warn=False)

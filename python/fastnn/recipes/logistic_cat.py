@@ -61,7 +61,7 @@ def draw(model, test, curves, out):
 
     plot_curves(curves, out / "costs.png", xlabel="iteration", ylabel="cost J",
                 title="logistic-cat: cost and learning rate")  # fmt: skip
-    weight = model[0].weight.detach().numpy().reshape(64, 64, 3)
+    weight = model[0].weight.detach().cpu().numpy().reshape(64, 64, 3)
     figure, axes = new_figure(4, 4.4)
     axes[0, 0].imshow(np.clip(0.5 + weight / (6 * weight.std()), 0, 1))
     axes[0, 0].axis("off")
@@ -74,13 +74,13 @@ def show_mistakes(model, test, out, name, x):
     """The test images with the probability the model gives; wrong ones first."""
     from fastnn.train.plots import plot_images
 
-    p = _common.probability(model)(x.numpy())
-    truth = test.y.numpy()
+    p = _common.probability(model)(x.cpu().numpy())
+    truth = test.y.cpu().numpy()
     wrong = (p > 0.5) != truth
     order = np.concatenate([np.flatnonzero(wrong), np.flatnonzero(~wrong)])[:24]
     labels = [f"{p[i]:.0%} cat" + (" (wrong)" if wrong[i] else "") for i in order]
     plot_images(
-        test.x.numpy()[order].reshape(-1, 64, 64, 3),
+        test.x.cpu().numpy()[order].reshape(-1, 64, 64, 3),
         out / "predictions.png",
         labels,
         title=f"{name}: {1 - wrong.mean():.0%} of the test images are right. The mistakes come first.",

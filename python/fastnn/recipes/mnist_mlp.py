@@ -53,13 +53,13 @@ def main(args, data=MNIST, name=NAME):
     _common.save(model, out, name)
 
     scores = trainer.predict(test_loader)
-    right = scores.argmax(1) == test.y.numpy()
+    right = scores.argmax(1) == test.y.cpu().numpy()
     if not args.no_plots:
         history.plot(out / "curves.png", title=f"{name}: learning curves")
         draw(name, data.classes, test, scores, right, out)
         write_report(out / "report.html", title=name, history=history, results={"test_accuracy": right.mean()},
                      model=model, input_shape=(784,), scores=scores, labels=test.y, classes=data.classes,
-                     examples=test.x.numpy().reshape(-1, 28, 28))  # fmt: skip
+                     examples=test.x.cpu().numpy().reshape(-1, 28, 28))  # fmt: skip
     return {"test_accuracy": right.mean(), "test_mistakes": int((~right).sum()), "test_images": len(test)}
 
 
@@ -68,12 +68,12 @@ def draw(name, classes, test, scores, right, out):
     from fastnn.metrics import confusion_matrix
     from fastnn.train.plots import plot_confusion_matrix, plot_images
 
-    truth, guess = test.y.numpy(), scores.argmax(1)
+    truth, guess = test.y.cpu().numpy(), scores.argmax(1)
     margin = scores.max(1) - scores[np.arange(len(truth)), truth]
     worst = np.argsort(-margin)[:32]
     labels = [f"{classes[guess[i]]}\n(is {classes[truth[i]]})" for i in worst]
     plot_images(
-        test.x.numpy()[worst].reshape(-1, 28, 28),
+        test.x.cpu().numpy()[worst].reshape(-1, 28, 28),
         out / "mistakes.png",
         labels,
         title=f"{name}: {right.mean():.2%} of the test images are right. These are the worst mistakes.",

@@ -30,11 +30,11 @@ def questions(data, n, seed, answered=None):
     """``(images [n, 28, 28, 1], answers [n, 10])``: yes or no to every question, NaN to those nobody `answered`."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(data))[:n]
-    answers = (data.y.numpy()[rows, None] == np.arange(len(TASKS))).astype(np.float32)
+    answers = (data.y.cpu().numpy()[rows, None] == np.arange(len(TASKS))).astype(np.float32)
     if answered:
         asked = rng.permuted(np.tile(np.arange(len(TASKS)) < answered, (n, 1)), axis=1)
         answers[~asked] = np.nan
-    return data.x.numpy()[rows], answers
+    return data.x.cpu().numpy()[rows], answers
 
 
 def network(tasks, width):
@@ -65,7 +65,7 @@ def fit(args, tasks, width, x, y):
 def scores(model, x):
     with fastnn.no_grad():
         outputs = [model(fastnn.tensor(part)) for part in np.array_split(x, max(len(x) // 500, 1))]
-    return {task: np.concatenate([o[task].numpy()[:, 0] for o in outputs]) for task in outputs[0]}
+    return {task: np.concatenate([o[task].cpu().numpy()[:, 0] for o in outputs]) for task in outputs[0]}
 
 
 def main(args):

@@ -82,12 +82,12 @@ def valley_path(make, steps):
     w = nn.Parameter(fastnn.tensor([-9.0, 2.5]))
     curvature = fastnn.tensor([1.0, 20.0])
     optimizer = make([w])
-    path = [w.detach().numpy().copy()]
+    path = [w.detach().cpu().numpy().copy()]
     for _ in range(steps):
         optimizer.zero_grad()
         (curvature * w * w * 0.5).sum().backward()
         optimizer.step()
-        path.append(w.detach().numpy().copy())
+        path.append(w.detach().cpu().numpy().copy())
     return np.array(path)
 
 

@@ -31,13 +31,13 @@ def scenes(args, n, train, seed):
     rng = np.random.default_rng([args.seed, seed])
     digits, photos = MNIST(train=train, data_dir=args.data_dir), CIFAR10(train=train, data_dir=args.data_dir)
     rows = rng.integers(len(digits), size=n)
-    small = digits.x.numpy()[rows].reshape(n, DIGIT, 2, DIGIT, 2).mean(axis=(2, 4))
-    images = 0.7 * photos.x.numpy()[rng.integers(len(photos), size=n)].mean(axis=3)
+    small = digits.x.cpu().numpy()[rows].reshape(n, DIGIT, 2, DIGIT, 2).mean(axis=(2, 4))
+    images = 0.7 * photos.x.cpu().numpy()[rng.integers(len(photos), size=n)].mean(axis=3)
     places = rng.integers(SCENE - DIGIT + 1, size=(n, 2))
     for image, digit, (i, j) in zip(images, small, places):
         image[i : i + DIGIT, j : j + DIGIT] *= 1 - digit
         image[i : i + DIGIT, j : j + DIGIT] += digit
-    return images[..., None].astype(np.float32), places, digits.y.numpy()[rows]
+    return images[..., None].astype(np.float32), places, digits.y.cpu().numpy()[rows]
 
 
 def cut_out(images, places):

@@ -25,9 +25,9 @@ DEPTHS, WIDTH, IMAGES = (20, 44), 4, 3000
 
 def small(data, n):
     """The first n images at half their size."""
-    x = (data.x.numpy()[:n] - CIFAR10.mean) / CIFAR10.std
+    x = (data.x.cpu().numpy()[:n] - CIFAR10.mean) / CIFAR10.std
     x = F.avg_pool2d(fastnn.tensor(x.astype(np.float32)), 2)
-    return TensorDataset(x.numpy(), data.y.numpy()[:n])
+    return TensorDataset(x.cpu().numpy(), data.y.cpu().numpy()[:n])
 
 
 def fit(args, depth, shortcut, train, test, name):

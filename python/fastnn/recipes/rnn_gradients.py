@@ -33,7 +33,7 @@ def norms(cell, steps, seed):
         state = (new[0], new[1] + zero) if isinstance(new, tuple) else new + zero
     last = state[1] if isinstance(state, tuple) else state
     (last * direction).sum().backward()
-    return np.array([float(np.linalg.norm(z.grad.numpy(), axis=1).mean()) for z in added])
+    return np.array([float(np.linalg.norm(z.grad.cpu().numpy(), axis=1).mean()) for z in added])
 
 
 def cells():
@@ -68,7 +68,10 @@ def main(args):
         state = exploding(x[:, t], state)
     state.square().mean().backward()
     before = float(clip_grad_norm_([gradient], 1.0))
-    results["gradient norm before clipping"], results["after"] = before, float(np.linalg.norm(gradient.grad.numpy()))
+    results["gradient norm before clipping"], results["after"] = (
+        before,
+        float(np.linalg.norm(gradient.grad.cpu().numpy())),
+    )
     if not args.no_plots:
         from fastnn.train.plots import plot_curves
 

@@ -40,7 +40,7 @@ def saliency(model, image, number):
     x = prepare(image[None]).requires_grad_()
     scores, _ = run(model, x, ())
     scores[0, number].backward()
-    size = np.abs(x.grad.numpy()[0]).max(-1)
+    size = np.abs(x.grad.cpu().numpy()[0]).max(-1)
     return np.minimum(size / np.percentile(size, 99.5), 1)
 
 
@@ -49,8 +49,8 @@ def grad_cam(model, image, number, layer="fire9"):
     scores, kept = run(model, prepare(image[None]), (layer,))
     maps = kept[layer]
     (gradient,) = fastnn.autograd.grad(scores[0, number], [maps])
-    weights = gradient.numpy()[0].mean((0, 1))
-    heat = np.maximum(maps.detach().numpy()[0] @ weights, 0)
+    weights = gradient.cpu().numpy()[0].mean((0, 1))
+    heat = np.maximum(maps.detach().cpu().numpy()[0] @ weights, 0)
     from PIL import Image
 
     heat = Image.fromarray((heat / max(heat.max(), 1e-12)).astype(np.float32))
@@ -68,7 +68,7 @@ def main(args):
     for file in files[:3]:
         image = read_image(file, INPUT)
         with fastnn.no_grad():
-            p = model(prepare(image[None])).softmax(-1).numpy()[0]
+            p = model(prepare(image[None])).softmax(-1).cpu().numpy()[0]
         number = int(p.argmax())
         rows.append((f"class {number}, {p[number]:.1%}", image, saliency(model, image, number),
                      grad_cam(model, image, number)))  # fmt: skip
@@ -84,7 +84,7 @@ def draw_filters(model, out):
     """The 96 filters of the first layer, each stretched to the range of colours, red first."""
     from fastnn.train.plots import plot_images
 
-    w = model.conv1.weight.detach().numpy()[:, :, ::-1].transpose(3, 0, 1, 2)
+    w = model.conv1.weight.detach().cpu().numpy()[:, :, ::-1].transpose(3, 0, 1, 2)
     bound = np.abs(w).max((1, 2, 3), keepdims=True) + 1e-12
     plot_images(0.5 + 0.5 * w / bound, out / "filters.png", columns=16, title="SqueezeNet: the first layer's filters")
 
@@ -97,7 +97,7 @@ def draw_maps(model, image, out):
         _, kept = run(model, prepare(image[None]), MAPS)
     sheet, labels = [], []
     for name in MAPS:
-        maps = kept[name].numpy()[0]
+        maps = kept[name].cpu().numpy()[0]
         rows = np.arange(110) * maps.shape[0] // 110  # every map at one size, its cells as squares
         for channel in np.argsort(-maps.mean((0, 1)))[:8]:
             sheet.append(maps[rows][:, rows, channel] / max(maps[..., channel].max(), 1e-12))

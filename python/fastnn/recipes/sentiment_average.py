@@ -63,7 +63,7 @@ def main(args):
     right = (trainer.predict(batches("test"))[:, 0] > 0) == parts["test"].labels
 
     # The part of a word in the sum that is the logit.
-    lean = (model.bag.weight.detach().numpy() @ model.output.weight.detach().numpy())[:, 0]
+    lean = (model.bag.weight.detach().cpu().numpy() @ model.output.weight.detach().cpu().numpy())[:, 0]
     common = [i for i, n in enumerate(vocabulary.counts) if n >= 20]
     order = sorted(common, key=lambda i: lean[i])
     print("  negative:", ", ".join(vocabulary.tokens[i] for i in order[:10]))

@@ -97,7 +97,7 @@ def main(args):
                                weight_decay=1e-4, metrics=["accuracy"])  # fmt: skip
         for split, found in chances.items():
             scores = fastnn.tensor(trainer.predict(batches(split)))
-            found.append(scores.softmax(-1).numpy())
+            found.append(scores.softmax(-1).cpu().numpy())
             right = (found[-1].argmax(1) == parts[split].labels).mean()
             print(f"network {i + 1}: {split} {right:.2%}", end="\n" if split == "test" else ", ")
 

@@ -98,7 +98,7 @@ def main(args):
     model.eval()
     with fastnn.no_grad():
         scores = model(fastnn.tensor(columns[known][None].astype(np.float32)))
-    guess = scores.numpy()[0, -len(tested) :, 0].astype(np.float64) * deviation + mean
+    guess = scores.cpu().numpy()[0, -len(tested) :, 0].astype(np.float64) * deviation + mean
     betas = {beta: rmse(average(theta[known], beta)[: len(parts[1])], theta[parts[1] + 1])
              for beta in (0.3, 0.5, 0.7, 0.9, 0.98)}  # fmt: skip
     beta = min(betas, key=betas.get)

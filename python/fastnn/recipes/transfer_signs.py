@@ -60,15 +60,15 @@ def main(args):
     train, test = (Signs(train=part, data_dir=args.data_dir) for part in (True, False))
     body = frozen_body(args.data_dir)
     x, x_test = (
-        models.cached_features(body, part, out / f"features-{name}.safetensors", 32).tensors[0].numpy()
+        models.cached_features(body, part, out / f"features-{name}.safetensors", 32).tensors[0].cpu().numpy()
         for name, part in (("train", train), ("test", test))
     )
     print(f"{len(x)} + {len(x_test)} photographs as {x.shape[1]} features of {LAYER}, kept")
 
-    y, y_test = train.y.numpy(), test.y.numpy()
+    y, y_test = train.y.cpu().numpy(), test.y.cpu().numpy()
     top, history, scores = fit_top(args, x, y, x_test, y_test, "features")
     _common.save(top, out, NAME)
-    pixels, pixels_test = (part.x.numpy().reshape(len(part), -1) for part in (train, test))
+    pixels, pixels_test = (part.x.cpu().numpy().reshape(len(part), -1) for part in (train, test))
     _, _, bare = fit_top(args, pixels, y, pixels_test, y_test, "pixels")
     if not args.no_plots:
         history.plot(out / "curves.png", title="transfer-signs: a linear layer on frozen features")

@@ -35,7 +35,7 @@ def main(args):
     scores = {name: _common.accuracy(model, x, labels) for name, model in models.items()}
     model = models["a hidden layer of 8"]
     _common.save(model, out, NAME)
-    for point, p in zip(x.tolist(), _common.probability(model)(x.numpy())):
+    for point, p in zip(x.tolist(), _common.probability(model)(x.cpu().numpy())):
         print(f"  {point[0]:.0f} xor {point[1]:.0f} = {p:.3f}")
     if not args.no_plots:
         from fastnn.train.plots import plot_curves, plot_decision_boundary

@@ -146,6 +146,6 @@ def measure(model, *inputs, repeats: int = 30, warmup: int = 5) -> dict:
         "ms": 1e3 * times[len(times) // 2],
         "ms_p95": 1e3 * times[min(len(times) - 1, math.ceil(0.95 * len(times)) - 1)],
         "parameters": sum(p.numel() for p in model.parameters()),
-        "bytes": sum(t.detach().numpy().nbytes for t in tensors),
+        "bytes": sum(t.nbytes for t in tensors),
         "peak_bytes": max(int(peak), 0),
     }

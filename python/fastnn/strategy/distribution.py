@@ -188,7 +188,7 @@ def _classifier_test(a, b, seed, components, epochs):
                     loss.backward()
                     optimizer.step()
             with fastnn.no_grad():
-                scores[half != fold] = model(fastnn.tensor(x[half != fold])).numpy()[:, 0]
+                scores[half != fold] = model(fastnn.tensor(x[half != fold])).cpu().numpy()[:, 0]
     finally:
         fastnn.set_rng_state(state)
     accuracy = float(((scores > 0) == y).mean())

@@ -52,8 +52,8 @@ def cooccurrences(ids, starts, num_words: int, window: int = 10, symmetric: bool
         raise IndexError(f"cooccurrences: ids must lie in [0, {num_words}), got {ids.min()} to {ids.max()}")
     rows, cols, values = _C._cooccurrences(_C.from_numpy(ids.astype(np.int32)), _C.from_numpy(starts.astype(np.int64)),
                                            num_words, window, symmetric, by_distance)  # fmt: skip
-    i = np.repeat(np.arange(num_words, dtype=np.int32), np.diff(rows.numpy()))
-    return i, cols.numpy(), values.numpy()
+    i = np.repeat(np.arange(num_words, dtype=np.int32), np.diff(rows.cpu().numpy()))
+    return i, cols.cpu().numpy(), values.cpu().numpy()
 
 
 def _whole(name, a):
@@ -163,7 +163,7 @@ class GloVe:
         i, j = i[order].astype(np.int32), j[order].astype(np.int32)
         x = x[order]
         entries = [i, j, glove_weight(x, self.x_max, self.exponent).astype(np.float32), np.log(x).astype(np.float32)]
-        entries = [_C.from_numpy(np.ascontiguousarray(a)) for a in entries]
+        entries = [_C.as_tensor(np.ascontiguousarray(a)) for a in entries]
         self.losses = []
         for _ in range(self.epochs):
             loss = 0.0
@@ -171,7 +171,7 @@ class GloVe:
                 loss += _C._glove(*tables, bias, *squares, *(a[k : k + PART] for a in entries), rate=self.lr,
                                   batch=max(1, min(BATCH, 4 * v)))  # fmt: skip
             self.losses.append(loss / len(x))
-        self.theta, self.e = (t.numpy()[:, : self.vector_size].copy() for t in tables)
+        self.theta, self.e = (t.cpu().numpy()[:, : self.vector_size].copy() for t in tables)
         self.wv = KeyedVectors(words, (self.theta + self.e) / 2, counts)
         return self
 

@@ -212,7 +212,7 @@ class KeyedVectors:
             for at in range(0, len(known), max(1, BLOCK // max(1, len(kept)))):
                 q = np.array(known[at : at + max(1, BLOCK // max(1, len(kept)))])
                 target = units[q[:, 1]] - units[q[:, 0]] + units[q[:, 2]]
-                scores = fastnn.matmul(fastnn.tensor(target), table).numpy()
+                scores = fastnn.matmul(fastnn.tensor(target), table).cpu().numpy()
                 scores[np.arange(len(q))[:, None], q[:, :3]] = -np.inf
                 hits += int((scores.argmax(1) == q[:, 3]).sum())
             result[name] = hits, len(known)

@@ -141,7 +141,7 @@ class Word2Vec:
         square = SQUARE
         summed = 1.0 if self.sg or self.cbow_mean else (self.window + 1.0) ** 2  # h is the sum of the window
         for table, weight, scale in ((self._in, share, summed), (self._out, drawn, 1.0)):
-            rows = table.numpy()[: len(weight)]
+            rows = table.cpu().numpy()[: len(weight)]
             square = max(square, scale * float(np.sum(weight * np.einsum("ij,ij->i", rows, rows))))
         if not math.isfinite(square):
             raise FloatingPointError(f"Word2Vec: the vectors are not finite; try a smaller alpha than {self.alpha}")
@@ -171,7 +171,7 @@ class Word2Vec:
                 alpha = first - slope * (len(ids) * epoch + int(a))
                 batch = min(self._safe_batch(abs(alpha)), 2**31) if self.deterministic else 0
                 loss += _C._word2vec(
-                    self._in, self._out, _C.from_numpy(ids[a:b]), _C.from_numpy(starts[s : e + 1] - a), self._keep,
+                    self._in, self._out, _C.as_tensor(ids[a:b]), _C.as_tensor(starts[s : e + 1] - a), self._keep,
                     *self._alias, *self._tree, window=self.window, negative=self.negative, cbow=not self.sg,
                     mean=self.cbow_mean, shrink=self.shrink_windows, batch=batch,
                     track=self.compute_loss, seed=int(key), first=int(a),
@@ -199,14 +199,14 @@ class Word2Vec:
         if not hasattr(self, "_in"):
             raise RuntimeError("Word2Vec.wv: there is no vocabulary yet; call build_vocab")
         if self._wv is None:
-            vectors = self._in.numpy()[:, : self.vector_size].copy()
+            vectors = self._in.cpu().numpy()[:, : self.vector_size].copy()
             self._wv = KeyedVectors(self._words, vectors, self.counts)
         return self._wv
 
     @property
     def output_vectors(self) -> np.ndarray:
         """The vectors theta of the words as they are predicted, float32 [V, D]; zeros with `hs` alone."""
-        return self._out.numpy()[: len(self._words), : self.vector_size].copy()
+        return self._out.cpu().numpy()[: len(self._words), : self.vector_size].copy()
 
     def __repr__(self) -> str:
         words = len(self._words) if hasattr(self, "_in") else 0

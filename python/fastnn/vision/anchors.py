@@ -66,7 +66,7 @@ def kmeans_anchors(wh: Tensor, k: int, seed: int = 0, max_iter: int = 300, resta
     (Tensor, float)
         ``[k, 2]`` anchors by rising area, float32, and the mean IoU of the boxes with their anchors.
     """
-    data = _shapes("kmeans_anchors", "wh", wh).detach().numpy().astype(np.float64)
+    data = _shapes("kmeans_anchors", "wh", wh).detach().cpu().numpy().astype(np.float64)
     if not 1 <= k <= len(data):
         raise ValueError(f"kmeans_anchors: k expects 1 to the number of boxes ({len(data)}), got {k}")
     if not (np.isfinite(data).all() and (data > 0).all()):
