@@ -78,7 +78,7 @@ def _one(p, v, layout, dtype, fused, compiled):
     import torch
 
     torch.set_grad_enabled(True)
-    x, y = torch.from_numpy(v["x"]).to(dtype).permute(0, 3, 1, 2), torch.from_numpy(v["y"])
+    x, y = torch.as_tensor(v["x"], dtype=dtype).permute(0, 3, 1, 2), torch.as_tensor(v["y"])
     x = x.contiguous() if layout == "NCHW" else x.contiguous(memory_format=torch.channels_last)
 
     def result():

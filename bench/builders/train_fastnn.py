@@ -32,7 +32,7 @@ def build(p, v, threads, captured=False):
     import fastnn
 
     fastnn.set_grad_enabled(True)
-    x, y = fastnn.from_numpy(v["x"]), fastnn.from_numpy(v["y"])
+    x, y = fastnn.as_tensor(v["x"]), fastnn.as_tensor(v["y"])  # on the device that is the default
 
     def start():
         step = _step(p, v)

@@ -35,7 +35,7 @@ def build(p, v, threads, fused=False, compiled=False):
     import torch
 
     torch.set_grad_enabled(True)
-    x, y = torch.from_numpy(v["x"]), torch.from_numpy(v["y"])
+    x, y = torch.as_tensor(v["x"]), torch.as_tensor(v["y"])
 
     def result():
         step = _step(p, v, fused, compiled)
