@@ -6,6 +6,7 @@
 #include "kernels/isa.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/matmul/product.h"
+#include "ops/optim/optim.h"
 #include "python/pattern.h"
 #include "python/tensor_type.h"
 #include "runtime/capture.h"
@@ -57,7 +58,8 @@ struct WatchedDict {
 struct Rate {
   PyObject *group, *key;
   Tensor place;
-  double on_device;  // what a device was given last
+  double written = -1.0;  // what replays left there last, and the version it had then
+  uint32_t version = 0;
 };
 
 struct Recording {
@@ -104,12 +106,9 @@ struct Recording {
         return 0;
       }
       if (!(lr >= 0) || std::isinf(lr)) return 0;  // the step itself says what is wrong with it
-      if (r.place.device() == kCpu) {
-        *static_cast<double*>(r.place.raw()) = lr;
-      } else if (lr != r.on_device) {
-        fill_into(r.place, Scalar(lr));
-        r.on_device = lr;
-      }
+      if (lr == r.written && r.place.version() == r.version) continue;
+      write_rate(r.place, lr);
+      r.written = lr, r.version = r.place.version();
     }
     return 1;
   }
@@ -344,7 +343,7 @@ void bind_capture(Binder& b) {
   });
   b.python_function("_recording_rate",
                     [](const py::object& recording, const py::dict& group, const py::str& key, const Tensor& place) {
-                      recording_of(recording).rates.push_back({group.ptr(), key.ptr(), place, -1.0});
+                      recording_of(recording).rates.push_back({group.ptr(), key.ptr(), place});
                     });
   b.python_function("_recording_summary", [](const py::object& recording) {
     const Program::Summary s = recording_of(recording).program->summary();

@@ -284,6 +284,7 @@ int set_data(PyObject* o, PyObject* value, void*) {
       throw TypeError(str("data: a tensor that requires grad cannot become ", x.dtype()));
     if (t->grad_fn) throw RuntimeError("data: only a leaf tensor can be given other data");
     const TensorImpl& from = *x.impl();
+    const bool moved = t->storage->device != from.storage->device;
     t->storage = from.storage;
     t->offset = from.offset;
     t->numel = from.numel;
@@ -293,7 +294,7 @@ int set_data(PyObject* o, PyObject* value, void*) {
     t->strides = from.strides;
     // The gradient of other data is not this one's; a new box, because graphs still hold the old one.
     if (t->meta && t->meta->box &&
-        (t->meta->box->outputs[0].shape != t->shape || t->meta->box->outputs[0].dtype != t->dtype))
+        (moved || t->meta->box->outputs[0].shape != t->shape || t->meta->box->outputs[0].dtype != t->dtype))
       t->meta->box = Ref<AccumulateGrad>(new AccumulateGrad(t->shape, t->dtype));
     return 0;
   } catch (...) {

@@ -50,9 +50,10 @@ class _Recording(_C._Recording):
             self.watch(optimizer.state)
             for state in optimizer.state.values():
                 self.watch(state)
-            for group, rate in zip(optimizer.param_groups, optimizer._rates):
+            for group, rates in zip(optimizer.param_groups, optimizer._rates):
                 self.watch(group, free=("lr", "initial_lr"), tensors=group["params"])
-                _C._recording_rate(self, group, "lr", rate)
+                for rate in rates.values():
+                    _C._recording_rate(self, group, "lr", rate)
 
     def changed(self):
         """The attributes of modules that the step itself changed, which a replay does not."""

@@ -14,7 +14,7 @@ from . import _C
 from ._arrays import to_numpy
 from .autograd import no_grad
 
-__all__ = ["RowGradient", "clear_row_gradient", "gradients", "row_gradient", "take_rows"]
+__all__ = ["RowGradient", "clear_row_gradient", "gradients", "move_row_gradient", "row_gradient", "take_rows"]
 
 
 class RowGradient(NamedTuple):
@@ -31,9 +31,8 @@ def take_rows(weight, ids, padding_idx, max_norm, norm_type):
     """
     ids = to_numpy(ids)
     rows, places = np.unique(ids, return_inverse=True)
-    block = _C.embedding(
-        _C.from_numpy(rows).to(weight.device), weight.detach(), None, max_norm, norm_type
-    )  # checks them
+    device = weight.device
+    block = _C.embedding(_C.from_numpy(rows).to(device), weight.detach(), None, max_norm, norm_type)  # checks them
     rows = rows.astype(np.int64)
     if weight.requires_grad:
         block.requires_grad = True
@@ -41,7 +40,7 @@ def take_rows(weight, ids, padding_idx, max_norm, norm_type):
         block.register_hook(lambda g: found.append((rows, g.detach())))
     padding = None if padding_idx is None else np.flatnonzero(rows == padding_idx)
     padding = int(padding[0]) if padding is not None and len(padding) else None
-    return _C.from_numpy(places.reshape(ids.shape).astype(np.int64)).to(weight.device), block, padding
+    return _C.from_numpy(places.reshape(ids.shape).astype(np.int64)).to(device), block, padding
 
 
 def row_gradient(param) -> RowGradient | None:
@@ -52,8 +51,8 @@ def row_gradient(param) -> RowGradient | None:
     if len(found) > 1:
         with no_grad():
             rows, places = np.unique(np.concatenate([r for r, _ in found]), return_inverse=True)
-            values = _C.zeros((len(rows), param.shape[1]), dtype=param.dtype, device=param.device)
             places = _C.from_numpy(places.reshape(-1).astype(np.int64)).to(param.device)
+            values = _C.zeros((len(rows), param.shape[1]), dtype=param.dtype, device=param.device)
             values = values.index_add(0, places, _C.cat([g for _, g in found]))
         found[:] = [(rows, values)]
     rows, values = found[0]
@@ -64,6 +63,13 @@ def clear_row_gradient(param) -> None:
     found = getattr(param, "__dict__", {}).get("_row_gradients")
     if found:
         found.clear()
+
+
+def move_row_gradient(param) -> None:
+    """Take what lookups have left to the device and dtype that the parameter has now."""
+    found = getattr(param, "__dict__", {}).get("_row_gradients")
+    if found:
+        found[:] = [(rows, values.to(param.device, param.dtype)) for rows, values in found]
 
 
 def gradients(params) -> list:

@@ -77,6 +77,7 @@ std::tuple<Tensor, Tensor, Tensor> cooccurrences(const Tensor& ids, const Tensor
                                                  bool symmetric, bool by_distance) {
   const char* const op = "cooccurrences";
   refuse_in_capture("cooccurrences: a shape depends on data");
+  const DeviceGuard host(kCpu);
   if (v < 0 || v > INT32_MAX) throw ValueError(str(op, ": expected 0 to 2^31 words, got ", v));
   if (window < 1) throw ValueError(str(op, ": expected a window >= 1, got ", window));
   const int64_t n = ids.numel(), sentences = starts.numel() - 1;
@@ -139,6 +140,7 @@ std::tuple<Tensor, Tensor, Tensor> cooccurrences(const Tensor& ids, const Tensor
 double glove(const GloveCall& c) {
   const char* const op = "glove";
   refuse_in_capture("glove: a pass over counts");
+  const DeviceGuard host(kCpu);  // where it runs; tensors elsewhere are refused
   if (c.theta.dim() != 2 || c.theta.shape()[1] < 1 || c.theta.shape()[1] % 16 != 0 || c.theta.shape()[0] > INT32_MAX)
     throw ValueError(str(op, ": theta must be [V, D], D a multiple of 16, got shape ", c.theta.shape()));
   Glove w{};

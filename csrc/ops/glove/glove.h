@@ -42,6 +42,6 @@ struct Glove {
   float* g;      // [batch] f(X) diff
   double* loss;  // [batch]
 };
-FASTNN_KERNEL(glove_train, double* total, const Glove& w)
+FASTNN_CPU_KERNEL(glove_train, double* total, const Glove& w)
 
 }  // namespace fastnn

@@ -5,6 +5,8 @@
 
 #include "autograd/node.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/elementwise/kernels.h"
+#include "ops/elementwise/operands.h"
 #include "runtime/launch.h"
 
 namespace fastnn {
@@ -14,6 +16,7 @@ struct Values {
   const void* data;
   int64_t n;
   bool is_double;
+  DeviceIndex device;
 };
 using Slots = std::shared_ptr<const std::vector<OptimSlot>>;
 using ValueList = std::shared_ptr<const std::vector<Values>>;
@@ -39,6 +42,9 @@ void check_step(const char* op, size_t i, const Tensor& step) {
     throw ValueError(str(op, ": the step count of parameter ", i, " expects one int64"));
 }
 
+/// Where a list lives: that all of it is there is checked where memory is reached, before anything is written.
+DeviceIndex device_of(const TensorList& list) { return list.empty() ? current_device() : list[0].device(); }
+
 /// A tensor as kernels want it: row-major. A strided one is worked on in a copy, which goes back at the end.
 struct Dense {
   Tensor original, work;
@@ -59,7 +65,7 @@ void run_slots(void (*kernel)(const OptimSlot*, int64_t, Args), Slots slots, Arg
 template <class Args>
 void launch_slots(const Kernel<void(const OptimSlot*, int64_t, Args)>& kernel, const Slots& slots, const Args& args) {
   if (slots->empty()) return;
-  const auto fn = kernel.by_isa[detail::isa_index];
+  const auto fn = detail::resolve(kernel);
   run_slots<Args>(fn, slots, args);
   if (capturing()) detail::record(kernel.name, &run_slots<Args>, fn, slots, args);
 }
@@ -89,6 +95,7 @@ void update(const char* op, const TensorList& params, const TensorList& grads,
     }
   }
   check_update(op, params, grads, by_param);
+  const DeviceGuard here(device_of(params));
   std::vector<Dense> work;
   TensorList dense_grads;
   auto slots32 = std::make_shared<std::vector<OptimSlot>>(), slots64 = std::make_shared<std::vector<OptimSlot>>();
@@ -115,9 +122,21 @@ int64_t chunks_of(const Tensor& x) {
 
 }  // namespace
 
-double* rate_pointer(const Tensor& rate) {
+const double* rate_pointer(const Tensor& rate, const TensorList& params) {
   if (rate.numel() != 1) throw ValueError(str("optimizer: expected one learning rate, got shape ", rate.shape()));
+  const DeviceGuard here(device_of(params));
   return rate.data<double>();
+}
+
+void write_rate(const Tensor& rate, double value) {
+  if (rate.numel() != 1) throw ValueError(str("optimizer: expected one learning rate, got shape ", rate.shape()));
+  const DeviceGuard here(rate.device());
+  rate.impl()->storage->version.fetch_add(1, std::memory_order_relaxed);  // first: the step itself changes nothing
+  double* const p = rate.data<double>();
+  if (rate.device() == kCpu)
+    *p = value;
+  else  // in the order of the device's work, without waiting for it
+    detail::resolve(kernels::fill)(p, loop_over<1>(rate.shape(), {&rate}), number_of(Scalar(value)));
 }
 
 void check_update(const char* op, const TensorList& params, const TensorList& grads,
@@ -171,6 +190,7 @@ void adadelta_step(const TensorList& params, const TensorList& grads, const Tens
 Tensor grad_norm(const TensorList& grads, double p) {
   if (!(p > 0)) throw ValueError(str("grad_norm: expected a norm type > 0, got ", p));
   NoGrad guard;
+  const DeviceGuard here(device_of(grads));
   DType type = DType::float32;
   int64_t chunks = 0;
   for (const Tensor& g : grads) {
@@ -209,12 +229,20 @@ void check_loss(const void* p, bool is_double) {
   throw NotFinite(str("the loss is ", x != x ? "nan" : x > 0 ? "inf" : "-inf"));
 }
 
+// The gradients stay where they are unless the norm gives them away.
 void check_gradients(ValueList grads, const void* norm, bool is_double) {
   if (std::isfinite(number_at(norm, is_double))) return;
+  std::vector<double> copy;
   for (size_t i = 0; i < grads->size(); ++i) {
     const Values& g = (*grads)[i];
+    const void* data = g.data;
+    if (g.device != kCpu && g.n > 0) {
+      copy.resize(static_cast<size_t>(g.n));
+      device_api().copy(g.device, copy.data(), g.data, g.n * (g.is_double ? 8 : 4), CopyKind::device_to_host);
+      data = copy.data();
+    }
     for (int64_t k = 0; k < g.n; ++k) {
-      const double x = g.is_double ? static_cast<const double*>(g.data)[k] : static_cast<const float*>(g.data)[k];
+      const double x = g.is_double ? static_cast<const double*>(data)[k] : static_cast<const float*>(data)[k];
       if (!std::isfinite(x)) throw NotFinite(str("gradient ", i, " is not finite"));
     }
   }
@@ -225,23 +253,29 @@ void check_gradients(ValueList grads, const void* norm, bool is_double) {
 void require_finite_loss(const Tensor& loss) {
   if (loss.numel() != 1 || !loss.is_floating())
     throw ValueError(str("expected the loss as one floating number, got ", loss.dtype(), " ", loss.shape()));
-  launch_host(&check_loss, loss.raw(), loss.dtype() == DType::float64);
+  const Tensor value = on_cpu(loss);
+  const DeviceGuard host(kCpu);
+  launch_host(&check_loss, value.raw(), loss.dtype() == DType::float64);
 }
 
 void require_finite_gradients(const TensorList& grads, const Tensor& norm) {
   auto values = std::make_shared<std::vector<Values>>();
   TensorList dense;  // alive until the check has run
   for (const Tensor& g : grads) {
+    const DeviceGuard here(g.device());
     dense.push_back(contiguous(g.detach()));
-    values->push_back({dense.back().raw(), g.numel(), g.dtype() == DType::float64});
+    values->push_back({dense.back().raw(), g.numel(), g.dtype() == DType::float64, g.device()});
   }
-  launch_host(&check_gradients, ValueList(values), norm.raw(), norm.dtype() == DType::float64);
+  const Tensor value = on_cpu(norm);
+  const DeviceGuard host(kCpu);
+  launch_host(&check_gradients, ValueList(values), value.raw(), norm.dtype() == DType::float64);
 }
 
 void clip_by_norm(const TensorList& grads, const Tensor& norm, double max_norm) {
   if (!(max_norm >= 0)) throw ValueError(str("clip_grad_norm_: expected max_norm >= 0, got ", max_norm));
   if (norm.numel() != 1) throw ValueError(str("clip_grad_norm_: expected one norm, got shape ", norm.shape()));
   NoGrad guard;
+  const DeviceGuard here(device_of(grads));
   std::vector<Dense> work;
   for (const Tensor& g : grads) {
     if (!g.is_floating()) throw TypeError(str("clip_grad_norm_: expected float32 or float64, got ", g.dtype()));

@@ -17,8 +17,10 @@ using TensorList = std::vector<Tensor>;
 void check_update(const char* op, const TensorList& params, const TensorList& grads,
                   const std::vector<TensorList>& states);
 
-/// Where a learning rate lives: a float64 tensor of one element.
-double* rate_pointer(const Tensor& rate);
+/// Where a learning rate lives: a float64 tensor of one element on the device of the parameters.
+const double* rate_pointer(const Tensor& rate, const TensorList& params);
+/// Sets it from the host, outside any recording; its version tells that it was set.
+void write_rate(const Tensor& rate, double value);
 
 // An empty list of state tensors means that the variant does not use it.
 void sgd_step(const TensorList& params, const TensorList& grads, const TensorList& bufs, const TensorList& steps,

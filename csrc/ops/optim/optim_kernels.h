@@ -32,31 +32,31 @@ struct OptimSlot {
 struct SgdArgs {
   const double* lr;
   double momentum, dampening, weight_decay;
-  bool nesterov, maximize;
+  int32_t nesterov, maximize;  // flags of a size that leaves no padding: see rnn.h
 };
 
 struct RmspropArgs {
   const double* lr;
   double alpha, eps, weight_decay, momentum;
-  bool centered, maximize;
+  int32_t centered, maximize;
 };
 
 struct AdamArgs {
   const double* lr;
   double beta1, beta2, eps, weight_decay;
-  bool decoupled, maximize;  // decoupled: AdamW
+  int32_t decoupled, maximize;  // decoupled: AdamW
 };
 
 struct AdagradArgs {
   const double* lr;
   double lr_decay, eps, weight_decay;
-  bool maximize;
+  int64_t maximize;
 };
 
 struct AdadeltaArgs {
   const double* lr;
   double rho, eps, weight_decay;
-  bool maximize;
+  int64_t maximize;
 };
 
 // The state of a slot: SGD {buffer}, RMSprop {square, mean, buffer}, Adam {m, v, vmax}, Adagrad {sum}, Adadelta

@@ -55,6 +55,7 @@ std::vector<int64_t> gather_blocks(const int64_t* starts, int64_t sentences) {
 
 double word2vec(const Word2VecCall& c) {
   refuse_in_capture("word2vec: a pass over text");
+  const DeviceGuard host(kCpu);  // where it runs; tensors elsewhere are refused
   check_rows("in", c.in);
   check_rows("out", c.out);
   Word2Vec w{};

@@ -77,7 +77,7 @@ struct Word2VecCall {
 };
 double word2vec(const Word2VecCall& call);
 
-/// total: the sum of the losses.
-FASTNN_KERNEL(word2vec_train, double* total, const Word2Vec& w)
+/// total: the sum of the losses. One step follows the other, some microseconds each: work for a CPU.
+FASTNN_CPU_KERNEL(word2vec_train, double* total, const Word2Vec& w)
 
 }  // namespace fastnn

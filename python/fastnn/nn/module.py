@@ -11,7 +11,7 @@ from collections import OrderedDict
 from .. import _C, _capture
 from .._arrays import to_tensor
 from .._C import Tensor
-from .._rows import clear_row_gradient
+from .._rows import clear_row_gradient, move_row_gradient
 from ..autograd import no_grad
 from . import _hooks
 from ._summary import summary as _summary
@@ -291,6 +291,7 @@ class Module:
                 tensor.data = _moved(tensor.detach(), device, dtype, non_blocking)
                 if grad is not None:
                     tensor.grad = _moved(grad, device, dtype, non_blocking)
+                move_row_gradient(tensor)
         return self
 
     def cuda(self, device=None) -> Module:

@@ -51,7 +51,7 @@ class Adam(Optimizer):
         self._below_one(group, beta1=group["betas"][0], beta2=group["betas"][1])
 
     def _new_state(self, param, group):
-        state = {"step": new_step(), "exp_avg": zeros_for(param), "exp_avg_sq": zeros_for(param)}
+        state = {"step": new_step(param), "exp_avg": zeros_for(param), "exp_avg_sq": zeros_for(param)}
         if group["amsgrad"]:
             state["max_exp_avg_sq"] = zeros_for(param)
         return state

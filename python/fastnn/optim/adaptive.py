@@ -55,7 +55,7 @@ class RMSprop(Optimizer):
         self._below_one(group, alpha=group["alpha"])
 
     def _new_state(self, param, group):
-        state = {"step": new_step(), "square_avg": zeros_for(param)}
+        state = {"step": new_step(param), "square_avg": zeros_for(param)}
         if group["centered"]:
             state["grad_avg"] = zeros_for(param)
         if group["momentum"]:
@@ -128,7 +128,7 @@ class Adagrad(Optimizer):
     def _new_state(self, param, group):
         total = zeros_for(param)
         total.fill_(group["initial_accumulator_value"])
-        return {"step": new_step(), "sum": total}
+        return {"step": new_step(param), "sum": total}
 
     def _update(self, group, rate, params, grads, states):
         _C._adagrad_step(
@@ -176,7 +176,7 @@ class Adadelta(Optimizer):
         self._below_one(group, rho=group["rho"])
 
     def _new_state(self, param, group):
-        return {"step": new_step(), "square_avg": zeros_for(param), "acc_delta": zeros_for(param)}
+        return {"step": new_step(param), "square_avg": zeros_for(param), "acc_delta": zeros_for(param)}
 
     def _update(self, group, rate, params, grads, states):
         _C._adadelta_step(

@@ -75,6 +75,8 @@ class WeightAverage:
         share = 1 / self.updates if self.beta is None else 1 - self.beta
         with no_grad():
             for name, p in self._parameters.items():
+                if self._sums[name].device != p.device:  # the model was moved
+                    self._sums[name] = self._sums[name].to(p.device)
                 self._sums[name].mul_(1 - share).add_(p.detach() * share)
 
     def weights(self) -> dict:

@@ -33,7 +33,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable, defaults: dict):
         self.defaults, self.param_groups, self.state = defaults, [], {}
-        self._rates = []  # the learning rate of each group in a tensor: kernels read it there
+        self._rates = []  # the learning rate of each group in a tensor for each device: kernels read it there
         if isinstance(params, (Tensor, dict)):
             raise TypeError(
                 f"{self._name}: params expects a list of tensors or of groups, got a {type(params).__name__}"
@@ -94,7 +94,7 @@ class Optimizer:
         group = {**self.defaults, **group, "params": params}
         self._check(group)
         self.param_groups.append(group)
-        self._rates.append(_C.zeros((), dtype=_C.float64))
+        self._rates.append({})
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (default), or set them to zero in place."""
@@ -121,12 +121,13 @@ class Optimizer:
                 loss = closure()
         with no_grad():
             work = []
-            for group, rate in zip(self.param_groups, self._rates):
+            for group, rates in zip(self.param_groups, self._rates):
                 params = [p for p in group["params"] if p.grad is not None]
                 if params:
                     self._check(group)
                     states = [self._state_of(p, group) for p in params]
-                    work.append((group, rate, params, [p.grad for p in params], states))
+                    for device, some, theirs in self._by_device(params, states):
+                        work.append((group, self._rate(rates, device), some, [p.grad for p in some], theirs))
             rows = self._row_work()
             if (
                 len(work) + len(rows) > 1
@@ -143,10 +144,30 @@ class Optimizer:
                 put_back()
         return loss
 
+    @staticmethod
+    def _by_device(params: list, states: list[dict]) -> list:
+        """``(device, params, states)`` for each device; state follows a parameter that was moved."""
+        device = _C._optim_follow(params, states)
+        if device is not None:
+            return [(device, params, states)]
+        parts: dict = {}
+        for p, state in zip(params, states):
+            part = parts.setdefault(str(p.device), (p.device, [], []))
+            part[1].append(p)
+            part[2].append(state)
+        return list(parts.values())
+
+    @staticmethod
+    def _rate(rates: dict, device) -> Tensor:
+        rate = rates.get(str(device))
+        if rate is None:
+            rate = rates[str(device)] = _C.zeros((), dtype=_C.float64, device=device)
+        return rate
+
     def _row_work(self) -> list:
         """Updates of the rows that lookups left gradients for: on copies of them and of their state."""
         work = []
-        for group, rate in zip(self.param_groups, self._rates):
+        for group, rates in zip(self.param_groups, self._rates):
             for p in group["params"]:
                 found = row_gradient(p)
                 if found is None:
@@ -155,6 +176,7 @@ class Optimizer:
                     raise ValueError(f"{self._name}: a parameter has a gradient, and one of rows as well")
                 self._check(group)
                 state = self._state_of(p, group)
+                rate = self._rate(rates, _C._optim_follow([p], [state]))
                 rows, part = found.rows, p.detach()[found.rows]
                 state_part = {k: s[rows] if s.ndim else s for k, s in state.items()}
 
@@ -171,8 +193,9 @@ class Optimizer:
 
     def _write_rates(self) -> None:
         """Hand the groups' learning rates to the kernels, as every replay of a captured step does."""
-        for group, rate in zip(self.param_groups, self._rates):
-            _C._write_rate(rate, group["lr"])
+        for group, rates in zip(self.param_groups, self._rates):
+            for rate in rates.values():
+                _C._write_rate(rate, group["lr"])
 
     def _state_of(self, param, group: dict) -> dict:
         state = self.state.get(param)
@@ -241,11 +264,11 @@ class Optimizer:
         return f"{self._name}(\n" + "\n".join(lines) + "\n)"
 
 
-def new_step():
-    """The count of updates, advanced by the kernel."""
-    return _C.zeros((), dtype=_C.int64)
+def new_step(param):
+    """The count of updates, advanced by the kernel, where the parameter is."""
+    return _C.zeros((), dtype=_C.int64, device=param.device)
 
 
 def zeros_for(param):
-    """State of a parameter's shape: contiguous zeros, whatever the parameter's strides."""
-    return _C.zeros(tuple(param.shape), dtype=param.dtype)
+    """State of a parameter's shape, where it is: contiguous zeros, whatever the parameter's strides."""
+    return _C.zeros(tuple(param.shape), dtype=param.dtype, device=param.device)

@@ -62,7 +62,7 @@ class SGD(Optimizer):
             )
 
     def _new_state(self, param, group):
-        return {"step": new_step(), "momentum_buffer": zeros_for(param)} if group["momentum"] else {}
+        return {"step": new_step(param), "momentum_buffer": zeros_for(param)} if group["momentum"] else {}
 
     def _state_of(self, param, group):
         state = super()._state_of(param, group)
