@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-__all__ = ["is_tensor", "to_numpy", "to_tensor", "require"]
+__all__ = ["device_of", "is_tensor", "placed", "to_numpy", "to_tensor", "require"]
 
 
 def _tensor_type():
@@ -62,6 +62,27 @@ _TENSOR_DTYPE = {
     "b1": np.dtype("?"), "f2": np.dtype("f4"), "i1": np.dtype("i4"), "i2": np.dtype("i4"), "u2": np.dtype("i4"),
     "u4": np.dtype("i8"), "u8": np.dtype("i8"),
 }  # fmt: skip
+
+
+def device_of(module):
+    """Where a module lives: the device of its first parameter (or buffer), the CPU where it has none."""
+    for name in ("parameters", "buffers"):
+        first = next(iter(getattr(module, name, list)()), None)
+        if first is not None:
+            return first.device
+    return "cpu"
+
+
+def placed(value, device):
+    """A batch with its tensors on `device`, whatever tuples, lists and dicts hold them; itself where they are there."""
+    if is_tensor(value):
+        return value.to(device)
+    if isinstance(value, (tuple, list)):
+        items = [placed(v, device) for v in value]
+        if all(a is b for a, b in zip(items, value)):
+            return value
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return {k: placed(v, device) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def require(module: str, extra: str, purpose: str):

@@ -28,6 +28,7 @@ except ImportError as error:
 
 import fastnn
 from fastnn import nn, optim
+from fastnn._arrays import device_of, to_numpy
 from fastnn.data import DataLoader, TensorDataset
 from fastnn.data._random import permutation
 from fastnn.nn import functional as F
@@ -261,8 +262,9 @@ class _Network(BaseEstimator):
         X = np.asarray(self._check_x(X, reset=False), self._dtype)
         self.module_.eval()
         with fastnn.no_grad():
-            parts = [self.module_(fastnn.from_numpy(np.ascontiguousarray(X[i : i + 4096]))).numpy()
-                     for i in range(0, len(X), 4096)]  # fmt: skip
+            device = device_of(self.module_)
+            batches = (fastnn.from_numpy(np.ascontiguousarray(X[i : i + 4096])) for i in range(0, len(X), 4096))
+            parts = [to_numpy(self.module_(x.to(device))) for x in batches]
         return np.concatenate(parts)
 
     def _is_new(self, incremental) -> bool:

@@ -20,7 +20,7 @@ void check_lengths(const char* op, const int64_t* lengths, int64_t N, int64_t T)
 }
 
 /// Rows whose distance is a multiple of 2 KiB evict each other from the first-level cache.
-int64_t pitch_of(int64_t columns, int64_t itemsize) {
+int64_t cache_pitch(int64_t columns, int64_t itemsize) {
   return columns > 0 && columns * itemsize % 2048 == 0 ? columns + 16 : columns;
 }
 
@@ -44,15 +44,18 @@ struct RnnLayer {
     biased = w[kBx].defined(), peepholes = w[kP].defined(), projected = w[kWr].defined();
     has_h0 = h0.defined(), has_c0 = c0.defined();
     const int64_t size = x.itemsize();
-    z.pitch_x = pitch_of(z.C, size), z.pitch_h = pitch_of(z.P, size), z.pitch_c = pitch_of(z.H, size);
-    z.pitch_g = pitch_of(checked_mul(z.gates, z.H), size);
-    // So many rows of x meet a panel of W_x at a time.
-    constexpr int64_t kBlockRows = 128;
-    z.block = std::max<int64_t>(1, std::min<int64_t>(z.T, kBlockRows / std::max<int64_t>(z.N, 1)));
-    constexpr int64_t kBackRows = 512;  // of a block of backward
-    z.back = std::max<int64_t>(1, std::min<int64_t>(z.T, kBackRows / std::max<int64_t>(z.N, 1)));
+    const bool cpu = x.device() == kCpu;
+    const auto pitch_of = [&](int64_t columns) { return cpu ? cache_pitch(columns, size) : columns; };
+    z.pitch_x = pitch_of(z.C), z.pitch_h = pitch_of(z.P), z.pitch_c = pitch_of(z.H);
+    z.pitch_g = pitch_of(checked_mul(z.gates, z.H));
+    const auto steps = [&](int64_t block_rows) {
+      return std::max<int64_t>(1, std::min<int64_t>(z.T, block_rows / std::max<int64_t>(z.N, 1)));
+    };
+    // On the CPU so many rows of x meet a panel of W_x at a time, and so many rows of dG stay in the caches; a device
+    // wants products large enough to fill it.
+    z.block = steps(cpu ? 128 : 16384), z.back = steps(cpu ? 512 : 16384);
     // Packing a weight costs as much as some rows of its product, and single rows want it as it is.
-    z.packed = z.N >= 4 && z.N * z.T >= 32;
+    z.packed = cpu && z.N >= 4 && z.N * z.T >= 32;
   }
 
   /// Weights as the kernels take them: panels (new memory) where they are packed.
@@ -87,7 +90,11 @@ struct RnnLayer {
     }
     return out;
   }
-  Tensor scratch(DType dtype) const { return empty({checked_mul(checked_mul(z.D, z.N), rnn_scratch(z))}, dtype); }
+  /// Working memory; launchers of a device take their own.
+  Tensor scratch(DType dtype) const {
+    const int64_t each = current_device() == kCpu ? rnn_scratch(z) : 0;
+    return empty({checked_mul(checked_mul(z.D, z.N), each)}, dtype);
+  }
 
   std::vector<Tensor> forward(Saved& saved, const RnnOptions&, const Tensor& x, const Tensor& h0, const Tensor& c0,
                               const std::vector<Tensor>& w, const Tensor& lengths) {
@@ -238,8 +245,10 @@ std::vector<Tensor> rnn(const RnnOptions& o, const Tensor& x, const std::vector<
     valid = as_index(op, lengths);
     if (valid.dim() != 1 || valid.shape()[0] != N)
       throw ValueError(str(op, ": lengths must be [N] = [", N, "], got shape ", valid.shape()));
-    valid = clone(valid.detach());  // what the kernels read cannot change between check and use, nor before backward
-    launch_host(&check_lengths, op, valid.data<int64_t>(), N, T);
+    // What the kernels read cannot change between check and use, nor before backward.
+    const Tensor own = clone(valid.detach());
+    check_on_cpu(own, [&](const Tensor& l) { launch_host(&check_lengths, op, l.data<int64_t>(), N, T); });
+    valid = to_device(own, x.device());
   }
 
   const bool lstm = o.cell == RnnCell::lstm;

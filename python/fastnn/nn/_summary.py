@@ -20,10 +20,11 @@ def _shape(value) -> str:
 def summary(model, input_shape, dtype=None) -> str:
     shapes = input_shape if isinstance(input_shape, list) else [input_shape]
     shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    first = next(model.parameters(), None)
     if dtype is None:
-        first = next(model.parameters(), None)
         dtype = _C.float32 if first is None else first.dtype
-    inputs = [_C.zeros((2, *s), dtype=dtype) for s in shapes]
+    place = "cpu" if first is None else first.device
+    inputs = [_C.zeros((2, *s), dtype=dtype, device=place) for s in shapes]
 
     rows, outputs, handles = [], {}, []
     modules = list(model.named_modules())

@@ -42,7 +42,7 @@ class _ChannelDropout(RandomlyOff):
         if not self.training or self.p == 0:
             return x
         shape = (x.shape[0],) + (1,) * self.axes + (x.shape[-1],)
-        return x * F.dropout(ones(shape, dtype=x.dtype), self.p, True)
+        return x * F.dropout(ones(shape, dtype=x.dtype, device=x.device), self.p, True)
 
 
 class Dropout1d(_ChannelDropout):

@@ -76,12 +76,12 @@ class Jordan(Module):
         if x.ndim != 3 or x.shape[1] < 1 or x.shape[2] != self.input_size:
             raise ValueError(f"Jordan: expected x of shape [N, T >= 1, {self.input_size}], got {list(x.shape)}")
         n, steps = x.shape[:2]
-        y = _C.zeros((n, self.output_size), dtype=x.dtype) if y0 is None else y0
+        y = _C.zeros((n, self.output_size), dtype=x.dtype, device=x.device) if y0 is None else y0
         if tuple(y.shape) != (n, self.output_size):
             raise ValueError(f"Jordan: expected y0 of shape [{n}, {self.output_size}], got {list(y.shape)}")
         valid = None if lengths is None else self._valid(lengths, n, steps)
         if valid is not None:
-            x = _C.where(valid.transpose(0, 1) > 0, x, _C.zeros((), dtype=x.dtype))
+            x = _C.where(valid.transpose(0, 1) > 0, x, _C.zeros((), dtype=x.dtype, device=x.device))
         f, g, outputs = _INNER[self.nonlinearity], _OUTER[self.output], []
         for t, a in enumerate(F.linear(x, self.weight_ih, self.bias_ih).unbind(1)):
             now = F.linear(f(a + y @ self.weight_yh), self.weight_hy, self.bias_hy)
@@ -99,7 +99,9 @@ class Jordan(Module):
             raise ValueError(f"Jordan: expected {n} lengths, got shape {list(lengths.shape)}")
         if n and not 1 <= lengths.min().item() <= lengths.max().item() <= steps:
             raise ValueError(f"Jordan: lengths must be from 1 to T = {steps}, got {lengths.tolist()}")
-        return (_C.arange(steps).reshape(-1, 1, 1) < lengths.reshape(1, -1, 1)).to(self.weight_ih.dtype)
+        lengths = lengths.to(self.weight_ih.device)
+        steps = _C.arange(steps, device=lengths.device)
+        return (steps.reshape(-1, 1, 1) < lengths.reshape(1, -1, 1)).to(self.weight_ih.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, {self.output_size}, {self.nonlinearity}, output={self.output}"

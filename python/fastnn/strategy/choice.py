@@ -126,18 +126,22 @@ def measure(model, *inputs, repeats: int = 30, warmup: int = 5) -> dict:
     if not inputs or not hasattr(model, "parameters"):
         raise TypeError("measure: expected a Module and at least one input tensor")
     training, times = model.training, []
+    on_device = inputs[0].device != "cpu"
+    memory, wait = (fastnn.cuda, fastnn.cuda.synchronize) if on_device else (fastnn, lambda: None)
     model.eval()
     try:
         with fastnn.no_grad():
             for _ in range(warmup):
                 model(*inputs)
-            before = fastnn.memory_stats()["allocated"]
-            fastnn.reset_peak_memory()
+            before = memory.memory_stats()["allocated"]
+            memory.reset_peak_memory()
             for _ in range(repeats):
+                wait()
                 start = time.perf_counter()
                 model(*inputs)
+                wait()
                 times.append(time.perf_counter() - start)
-            peak = fastnn.memory_stats()["peak"] - before
+            peak = memory.memory_stats()["peak"] - before
     finally:
         model.train(training)
     times.sort()

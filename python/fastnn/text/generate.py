@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _C
-from .._arrays import is_tensor, to_numpy, to_tensor
+from .._arrays import device_of, is_tensor, to_numpy, to_tensor
 from ..autograd import no_grad
 from ..data._random import TEXT, check_seed, philox_bits
 from .batching import _ids
@@ -125,7 +125,7 @@ def generate(model, length: int, prefix=None, *, n: int = 1, first: int | None =
         raise ValueError("generate: expected a prefix or a first token to begin with")
     if seed is not None:
         check_seed(seed, "generate: seed")
-    training = model.training
+    training, device = model.training, device_of(model)
     model.eval()
     drawn = np.empty((n, length), np.int64)
     ended = np.full(n, length)
@@ -133,7 +133,7 @@ def generate(model, length: int, prefix=None, *, n: int = 1, first: int | None =
         with no_grad():
             state = model.initial_state(n) if state is None else state
             for token in given:
-                scores, state = model.step(_C.full((n,), token, dtype=_C.int64), state)
+                scores, state = model.step(_C.full((n,), token, dtype=_C.int64, device=device), state)
             for t in range(length):
                 p = next_probabilities(scores, temperature, top_k, top_p, avoid)
                 if seed is None:
@@ -146,7 +146,7 @@ def generate(model, length: int, prefix=None, *, n: int = 1, first: int | None =
                     if (ended <= t).all():
                         break
                 if t + 1 < length:
-                    scores, state = model.step(to_tensor(drawn[:, t].copy()), state)
+                    scores, state = model.step(to_tensor(drawn[:, t].copy()).to(device), state)
     finally:
         model.train(training)
     return [np.concatenate([prefix, row[:end]]) for row, end in zip(drawn, ended)]

@@ -29,8 +29,8 @@ def zero_state(layer, batch_size: int):
     weight = getattr(layer, layer._names[0])
     shape = (layer.num_layers * (1 + layer.bidirectional), batch_size, layer.hidden_size)
     if isinstance(layer, nn.LSTM):
-        return _C.zeros(shape, dtype=weight.dtype), _C.zeros(shape, dtype=weight.dtype)
-    return _C.zeros(shape, dtype=weight.dtype)
+        return tuple(_C.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in "hc")
+    return _C.zeros(shape, dtype=weight.dtype, device=weight.device)
 
 
 class LanguageModel(nn.Module):
@@ -127,7 +127,7 @@ class WindowLanguageModel(nn.Module):
 
     def initial_state(self, batch_size: int):
         """A window of tokens 0, integers [N, k]."""
-        return _C.zeros((batch_size, self.window), dtype=_C.int64)
+        return _C.zeros((batch_size, self.window), dtype=_C.int64, device=self.head.weight.device)
 
     def forward(self, x):
         if x.ndim != 2 or x.shape[1] != self.window:
@@ -204,12 +204,12 @@ def sequence_log_prob(model, ids, lengths=None, first: int | None = None):
         if first is None:
             x, y = ids[:, :-1], ids[:, 1:]
         else:
-            x, y = _C.cat([_C.full((n, 1), first, dtype=_C.int64), ids[:, :-1]], 1), ids
+            x, y = _C.cat([_C.full((n, 1), first, dtype=_C.int64, device=ids.device), ids[:, :-1]], 1), ids
         scores, _ = model(x, model.initial_state(n))
         log_p = -F.cross_entropy(scores, y, reduction="none")
         if lengths is not None:
             if list(lengths.shape) != [n] or int(lengths.amin()) < 1 or int(lengths.amax()) > t:
                 raise ValueError(f"sequence_log_prob: expected lengths [{n}] from 1 to {t}, got {lengths.tolist()}")
-            place = _C.arange(t - y.shape[1], t).unsqueeze(0)
+            place = _C.arange(t - y.shape[1], t, device=lengths.device).unsqueeze(0)
             log_p = _C.where(place < lengths.unsqueeze(1), log_p, _C.zeros_like(log_p))
         return log_p.sum(1)

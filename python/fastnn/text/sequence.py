@@ -72,7 +72,7 @@ class SequenceClassifier(nn.Module):
         else:
             # Steps behind the length are 0 in y, so that only the maximum must be kept from them.
             mean = y.sum(1) / lengths.to(y.dtype).unsqueeze(1)
-            behind = _C.arange(t).reshape(1, t, 1) >= lengths.reshape(n, 1, 1)
+            behind = _C.arange(t, device=lengths.device).reshape(1, t, 1) >= lengths.reshape(n, 1, 1)
             top = y.masked_fill(behind, -1e30)
         if self.pool == "mean":
             return mean

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from .._arrays import to_numpy
+from .._arrays import device_of, placed, to_numpy
 from ..metrics import Mean
 
 __all__ = ["Evaluation", "batch_size", "count_items", "number"]
@@ -55,14 +55,14 @@ class Evaluation:
         metrics = [copy.deepcopy(m) for m in self.metrics]
         for metric in metrics:
             metric.reset()
-        training = self.model.training
+        training, device = self.model.training, device_of(self.model)
         self.model.eval()
         try:
             with fastnn.no_grad():
                 for batch in loader:
                     if self._guard.requested:
                         break
-                    loss, output, target = self.forward(batch)
+                    loss, output, target = self.forward(placed(batch, device))
                     running.update(loss.item(), count_items(self.loss, target))
                     for metric in metrics:
                         metric.update(output, target)
@@ -77,14 +77,14 @@ class Evaluation:
         import fastnn
 
         check_loader("predict", loader)
-        training = self.model.training
+        training, device = self.model.training, device_of(self.model)
         self.model.eval()
         outputs = []
         try:
             with fastnn.no_grad():
                 for batch in loader:
                     inputs = list(batch)[:-1] or list(batch) if isinstance(batch, (tuple, list)) else [batch]
-                    outputs.append(to_numpy(self.model(*inputs)).copy())
+                    outputs.append(to_numpy(self.model(*placed(inputs, device))).copy())
         finally:
             self.model.train(training)
         if not outputs:

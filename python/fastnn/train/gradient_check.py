@@ -101,7 +101,7 @@ def gradient_check(model, loss_fn, batch, epsilon: float = 1e-7, max_per_paramet
         raise ValueError(f"gradient_check: epsilon must be > 0, got {epsilon}")
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise ValueError("gradient_check: batch must be (x, ..., target)")
-    twin = copy.deepcopy(model).double()
+    twin = copy.deepcopy(model).double().to("cpu")  # its values are changed one by one
     *inputs, target = (_as_float64(part) for part in batch)
     state = fastnn.get_rng_state()
     parameters = [(name, p) for name, p in twin.named_parameters() if p.requires_grad]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._arrays import to_numpy
+from .._arrays import device_of, placed, to_numpy
 from ..nn import LeakyReLU, Module, ReLU
 
 __all__ = ["lr_range_test", "LearningRates", "layer_report", "LayerStatistics", "LayerReport"]
@@ -107,7 +107,7 @@ def lr_range_test(trainer, loader, low: float = 1e-6, high: float = 10.0, steps:
                 if batch is None:
                     raise ValueError("lr_range_test: the loader gave no batch") from None
             optimizer.zero_grad()
-            loss, _, _ = trainer.forward(batch)
+            loss, _, _ = trainer.forward(placed(batch, device_of(model)))
             value = float(loss.item())
             if not math.isfinite(value):
                 if not losses:
@@ -228,7 +228,7 @@ def layer_report(model: Module, loss, batch) -> LayerReport:
         handles = [m.register_forward_hook(remember) for _, m in leaves.values()]
         for p, _ in gradients:
             p.grad = None
-        *inputs, target = batch
+        *inputs, target = placed(batch, device_of(model))
         loss(model(*inputs), target).backward()
         rows = [_statistics(*leaves[id(m)], y) for m, y in seen]
     finally:

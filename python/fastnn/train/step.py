@@ -8,7 +8,7 @@ import random
 import numpy as np
 
 from .. import _C, _capture
-from .._arrays import to_numpy
+from .._arrays import device_of, placed, to_numpy
 from .._rows import gradients
 from ..autograd import no_grad
 from ..nn import Module
@@ -91,6 +91,7 @@ class Stepping:
         # What the update reads of the trainer; other settings record another program.
         settings = (self.clip_norm, self.clip_value, bool(self.metrics), self.loss, self.model, self.optimizer)
         settings += self._own_values()
+        batch = placed(batch, device_of(self.model))
         if self._captured is None:
             return self._update(batch, *settings)
         if isinstance(batch, list):
@@ -140,9 +141,11 @@ class Stepping:
         self._stage[0] = "forward"
         self.optimizer.zero_grad()
         loss, output, target = self.forward(batch)
-        _C._require_finite_loss(loss)
+        waits = loss.device != "cpu"  # a look at a value waits for the device: once a step, at loss and norm
+        if not waits:
+            _C._require_finite_loss(loss)
         loss.backward()
-        self._clip(clip_norm, clip_value)
+        self._clip(clip_norm, clip_value, loss if waits else None)
         self._stage[0] = "optimizer"
         self.optimizer.step()
         self._stage[0] = "end"
@@ -151,14 +154,18 @@ class Stepping:
             output = target = None
         return loss.detach(), items, _detached(output), target
 
-    def _clip(self, clip_norm, clip_value):
-        """Clip the gradients; FloatingPointError if they are not finite."""
+    def _clip(self, clip_norm, clip_value, loss=None):
+        """Clip the gradients; FloatingPointError if they, or the loss, are not finite."""
         parameters = self._optimised()
         grads = gradients(parameters)
         if not grads:
+            if loss is not None:
+                _C._require_finite_loss(loss)
             return
         # The norm is finite unless an element is not, or it overflows: only then is a closer look needed.
         norm = _C._grad_norm(grads, 2.0)
+        if loss is not None:
+            _C._require_finite_loss(loss)
         _C._require_finite_gradients(grads, norm)
         if clip_value is not None:
             from ..nn.utils import clip_grad_value_

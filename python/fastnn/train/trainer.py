@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 
+from .._arrays import device_of
 from ..metrics import Mean, get_metric
+from ..nn import Module
 from .evaluation import Evaluation, check_loader, number
 from .history import History
 from .interrupt import InterruptGuard
@@ -54,6 +56,9 @@ class Trainer(Evaluation, Resumable, Stepping):
         line that says why, where a step cannot be recorded: it reads values, has hooks, changes attributes of its
         modules, or every batch has another shape. True raises `CaptureError` there. Python code of the model that does
         none of this (a print) runs for the first batches of each shape only; False runs it for every batch.
+    device : device or str, optional
+        Move the model (and a loss that is a Module) there, ``"cuda"`` say. Without it they stay where they are. Batches
+        go to the device of the model.
 
     Attributes
     ----------
@@ -69,7 +74,7 @@ class Trainer(Evaluation, Resumable, Stepping):
     def __init__(self, model, loss, optimizer, *, metrics=(), scheduler=None, schedule_per: str = "epoch",
                  monitor: str | None = None, clip_norm: float | None = None, clip_value: float | None = None,
                  nan_policy: str = "raise", callbacks=(), checkpoint=None, checkpoint_every="epoch", progress=True,
-                 record_steps: bool = False, capture: bool | str = "auto"):  # fmt: skip
+                 record_steps: bool = False, capture: bool | str = "auto", device=None):  # fmt: skip
         if nan_policy not in ("raise", "skip", "stop"):
             raise ValueError(f"Trainer: nan_policy must be raise, skip or stop, got {nan_policy!r}")
         if schedule_per not in ("epoch", "step"):
@@ -85,6 +90,9 @@ class Trainer(Evaluation, Resumable, Stepping):
             raise ValueError(f"Trainer: capture must be 'auto', True or False, got {capture!r}")
         self._check_parts(model, loss, optimizer)
         self.model, self.loss, self.optimizer = model, loss, optimizer
+        if device is not None:
+            model.to(device)
+        self._place_loss()
         self.metrics = [get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
         names = [m.name for m in self.metrics]
         if len({*names, "loss"}) != len(names) + 1:
@@ -124,6 +132,11 @@ class Trainer(Evaluation, Resumable, Stepping):
         known = {id(p) for p in model.parameters()}
         if not any(id(p) in known for group in optimizer.param_groups for p in group["params"]):
             raise ValueError("Trainer: the optimizer holds no parameter of this model, so nothing would be trained")
+
+    def _place_loss(self):
+        """What a loss holds (weights of classes) goes where the model is."""
+        if isinstance(self.loss, Module):
+            self.loss.to(device_of(self.model))
 
     # --- the parts one may replace ---------------------------------------------------------------------------------
 
@@ -180,6 +193,7 @@ class Trainer(Evaluation, Resumable, Stepping):
         if self.batch and self._loader_state is not None and hasattr(train_loader, "load_state_dict"):
             train_loader.load_state_dict(self._loader_state)
         self._loader_state = state_of(train_loader)
+        self._place_loss()
         begun = self.epoch, self.batch
         self._resume(resume, train_loader)
         self._bar = self._make_progress(epochs, train_loader)

@@ -186,7 +186,7 @@ def _regions(op, boxes):
         _corners(op, b)
         if b.ndim != 2:
             raise ValueError(f"{op}: expected boxes of shape [L, 4] for every image, got {list(b.shape)}")
-        rows.append(cat([full((b.shape[0], 1), float(n), dtype=b.dtype), b], 1))
+        rows.append(cat([full((b.shape[0], 1), float(n), dtype=b.dtype, device=b.device), b], 1))
     if not rows:
         raise ValueError(f"{op}: expected boxes [K, 5] or a list of [L, 4] with one entry an image, got an empty list")
     return cat(rows, 0)

@@ -66,8 +66,8 @@ class PackedSequence(_Fields):
             expected = np.argsort(order)
             if inverse is not None and (_integers(name, "unsorted_indices", inverse) != expected).any():
                 raise ValueError(f"{name}: unsorted_indices are not the inverse of sorted_indices")
-            order, inverse = _C.tensor(order), _C.tensor(expected)
-        return super().__new__(cls, data, _C.tensor(sizes), order, inverse)
+            order, inverse = _C.tensor(order, device="cpu"), _C.tensor(expected, device="cpu")
+        return super().__new__(cls, data, _C.tensor(sizes, device="cpu"), order, inverse)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -90,7 +90,7 @@ class PackedSequence(_Fields):
         steps = np.empty(self.data.shape[0], np.int64)
         steps[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         flat = padded.reshape(-1, *padded.shape[2:])
-        return PackedSequence(flat[_C.tensor(steps)], *self[1:])
+        return PackedSequence(flat[_C.tensor(steps, device=flat.device)], *self[1:])
 
     def __repr__(self) -> str:
         return f"PackedSequence(data={list(self.data.shape)}, batch_sizes={_short(self.batch_sizes.numpy())})"
@@ -168,7 +168,7 @@ def pad_sequence(sequences, batch_first: bool = True, padding_value: float = 0.0
     rows = []
     for s in sequences:
         if s.shape[0] < longest:
-            pad = _C.full((longest - s.shape[0], *s.shape[1:]), padding_value, dtype=s.dtype)
+            pad = _C.full((longest - s.shape[0], *s.shape[1:]), padding_value, dtype=s.dtype, device=s.device)
             s = _C.cat([s, pad] if padding_side == "right" else [pad, s])
         rows.append(s)
     return _C.stack(rows, 0 if batch_first else 1)
@@ -232,7 +232,8 @@ def pack_padded_sequence(input, lengths, batch_first: bool = True, enforce_sorte
     time, place = np.nonzero(np.arange(sizes[0])[None, :] < sizes[:, None])
     row = place if order is None else order[place]
     flat = x.reshape(-1, *x.shape[2:])
-    return PackedSequence(flat[_C.tensor(row * x.shape[1] + time)], sizes, order)
+    steps = _C.tensor(row * x.shape[1] + time, device=x.device)
+    return PackedSequence(flat[steps], sizes, order)
 
 
 def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = True, padding_value: float = 0.0,
@@ -261,9 +262,9 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = True, padd
             raise ValueError(f"{op}: total_length must be at least {rows.shape[1]}, the longest, got {total_length}")
         rows = np.pad(rows, ((0, 0), (0, int(total_length) - rows.shape[1])), constant_values=-1)
     if (rows < 0).any():
-        data = _C.cat([data, _C.full((1, *data.shape[1:]), padding_value, dtype=data.dtype)])
+        data = _C.cat([data, _C.full((1, *data.shape[1:]), padding_value, dtype=data.dtype, device=data.device)])
         rows = np.where(rows < 0, data.shape[0] - 1, rows)
-    padded = data[_C.tensor(rows)]
+    padded = data[_C.tensor(rows, device=data.device)]
     return padded if batch_first else padded.transpose(0, 1), _C.tensor(sequence.lengths)
 
 
