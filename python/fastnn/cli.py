@@ -10,7 +10,9 @@ import argparse
 import difflib
 import importlib
 import os
+import shutil
 import sys
+import textwrap
 import time
 
 from ._cli_errors import add_parser as add_errors_parser
@@ -123,10 +125,11 @@ def _recipe_module(name: str):
 
 
 def run_list(args) -> int:
-    rows = [("NAME", "TASK", "DATA", "EXPECTED", "TIME"), *RECIPES.values()]
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    for row in rows:
-        print("  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[4]]))
+    rows = [("NAME", "TASK", "EXPECTED", "TIME", "DATA"), *((r[0], r[1], r[3], r[4], r[2]) for r in RECIPES.values())]
+    names = max(len(row[0]) for row in rows)
+    columns = max(shutil.get_terminal_size((100, 24)).columns, 60)
+    for name, *rest in rows:  # the name alone in its column, the rest as wide as the terminal
+        print(textwrap.fill(f"{name.ljust(names)}  {'; '.join(rest)}", columns, subsequent_indent=" " * (names + 2)))
     print("\nfastnn train NAME trains one; fastnn train NAME --help shows its options.")
     return OK
 

@@ -30,6 +30,16 @@ void check_tensors(const char* op, int axes, const Tensor& x, const Tensor& weig
   if (groups < 1) throw ValueError(str(op, ": expected groups >= 1, got ", groups));
 }
 
+void check_channels(const char* op, int axes, const Tensor& x, const Tensor& weight, int64_t expected, int64_t groups) {
+  const int64_t channels = x.shape()[axes + 1];
+  if (channels == expected) return;
+  // Images as other libraries keep them are the usual reason.
+  const bool first = x.shape()[1] == expected;
+  throw ValueError(str(op, ": weight ", weight.shape(), groups > 1 ? str(" with groups=", groups) : std::string(),
+                       " expects Cin=", expected, ", got Cin=", channels, " (x is ", x.shape(), ")",
+                       first ? "; channels come last here: x.movedim(1, -1)" : ""));
+}
+
 void check_bias(const char* op, const Tensor& weight, const Tensor& bias, int64_t channels) {
   if (bias.defined() && bias.shape() != Dims{channels})
     throw ValueError(str(op, ": weight ", weight.shape(), " expects bias [", channels, "], got ", bias.shape()));
@@ -114,9 +124,7 @@ struct Conv : Convolution<false> {
     if (F % groups != 0)
       throw ValueError(str(op, ": expected a multiple of groups=", groups, " output channels, got ", F, " (weight ",
                            weight.shape(), ")"));
-    if (checked_mul(C, groups) != channels)
-      throw ValueError(str(op, ": weight ", weight.shape(), " with groups=", groups, " expects Cin=", C * groups,
-                           ", got Cin=", channels, " (x is ", x.shape(), ")"));
+    check_channels(op, axes, x, weight, checked_mul(C, groups), groups);
     check_bias(op, weight, bias, F);
     shape = conv_shape(op, spatial(x, 1, axes), spatial(weight, 0, axes), options);
     layout.groups = groups, layout.C = C, layout.F = F / groups;
@@ -131,9 +139,7 @@ struct ConvTranspose : Convolution<true> {
     act = options.act;
     check_tensors(op, axes, x, weight, bias, options.groups);
     const int64_t channels = weight.shape()[axes], C = weight.shape()[axes + 1], groups = options.groups;
-    if (x.shape()[axes + 1] != channels)
-      throw ValueError(str(op, ": weight ", weight.shape(), " expects Cin=", channels,
-                           ", got Cin=", x.shape()[axes + 1], " (x is ", x.shape(), ")"));
+    check_channels(op, axes, x, weight, channels, groups);
     if (channels % groups != 0)
       throw ValueError(str(op, ": expected a multiple of groups=", groups, " input channels, got ", channels,
                            " (weight ", weight.shape(), ")"));

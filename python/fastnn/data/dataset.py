@@ -45,7 +45,8 @@ class TensorDataset(Dataset):
     Parameters
     ----------
     *tensors : Tensor or ndarray
-        Each of shape ``[N, ...]``. They are kept, not copied; batches are copies.
+        Each of shape ``[N, ...]``. They are kept, not copied; batches are copies. Arrays of float64 become float32, as
+        in `fastnn.tensor`; float64 tensors stay what they are.
 
     Raises
     ------
@@ -57,6 +58,10 @@ class TensorDataset(Dataset):
         if not tensors:
             raise ValueError("TensorDataset: expected at least one tensor")
         self._arrays = tuple(to_numpy(t) for t in tensors)
+        self._arrays = tuple(
+            a.astype(np.float32) if a.dtype == np.float64 and not is_tensor(t) else a
+            for a, t in zip(self._arrays, tensors, strict=True)
+        )
         for i, a in enumerate(self._arrays):
             if a.ndim == 0:
                 raise ValueError(f"TensorDataset: tensor {i} has no dimension to index")

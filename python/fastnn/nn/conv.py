@@ -50,6 +50,8 @@ class _Conv(Module):
             raise ValueError(f"{name}: expected kernel_size >= 1, got {kernel_size!r}")
         self.stride = _per_axis(name, "stride", stride, axes)
         self.dilation = _per_axis(name, "dilation", dilation, axes)
+        if isinstance(padding, str) and padding not in ("same", "valid"):
+            raise ValueError(f"{name}: expected padding as numbers, 'same' or 'valid', got {padding!r}")
         self.padding = padding if isinstance(padding, (int, str)) else tuple(padding)
         self.padding_mode, self.activation = padding_mode, activation
         dtype = _C.float32 if dtype is None else dtype

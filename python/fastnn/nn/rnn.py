@@ -82,6 +82,8 @@ class _Recurrent(Module):
             raise TypeError(f"{name}: expected x as a Tensor or a PackedSequence, got {type(x).__name__}")
         ids = not x.is_floating_point()
         single = x.ndim == 2 - ids
+        if not ids and x.ndim in (2, 3) and x.shape[-1] != self.input_size:
+            raise ValueError(f"{name}: expected x with input_size={self.input_size} features, got {list(x.shape)}")
         if single:
             x, states = x.unsqueeze(0), [s if s is None or s.ndim != 2 else s.unsqueeze(1) for s in states]
         weights = self._weights()
