@@ -236,3 +236,13 @@ def test_formulas_with_wrong_arguments():
         F.glu(fastnn.zeros((2, 3)))
     with pytest.raises(IndexError, match="flatten"):
         F.flatten(fastnn.zeros((2, 3)), 1, 0)
+
+
+def test_common_mistakes_are_named():
+    """Channels before pixels, a misspelt padding, inputs of another width: the message says what to do."""
+    with pytest.raises(ValueError, match=r"channels come last here: x\.movedim\(1, -1\)"):
+        nn.Conv2d(3, 8, 3)(fastnn.ones(2, 3, 32, 32))
+    with pytest.raises(ValueError, match="Conv2d: expected padding as numbers, 'same' or 'valid', got 'sme'"):
+        nn.Conv2d(3, 8, 3, padding="sme")
+    with pytest.raises(ValueError, match=r"LSTM: expected x with input_size=5 features, got \[2, 7, 4\]"):
+        nn.LSTM(5, 6)(fastnn.ones(2, 7, 4))
