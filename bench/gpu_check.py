@@ -88,7 +88,7 @@ def describe(result, environment):
             capture_output=True,
             text=True,
             timeout=60,
-            cwd=ROOT / "bench",
+            cwd=ROOT,
         )
         about = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:

@@ -158,14 +158,15 @@ def suppression(options, torch, copy):
     from suites import nms
 
     import fastnn
-    from fastnn import cuda, vision
+    from fastnn import cuda
+    from fastnn.vision.ops import nms as ours
 
     case = {"kind": "clustered", "n": 300 if options.tiny else 20000}
     v = nms.inputs(case, np.random.default_rng(0))
     boxes, scores = (fastnn.from_numpy(v[k]).to("cuda:0") for k in ("boxes", "scores"))
-    kept = vision.nms(boxes, scores, nms.THRESHOLD).cpu().numpy()
+    kept = ours(boxes, scores, nms.THRESHOLD).cpu().numpy()
     right = relative(kept, nms._suppress(v["boxes"], v["scores"], np.float32(nms.THRESHOLD))) == 0
-    seconds = timed(lambda: vision.nms(boxes, scores, nms.THRESHOLD), cuda.synchronize)
+    seconds = timed(lambda: ours(boxes, scores, nms.THRESHOLD), cuda.synchronize)
     made = {"name": f"NMS, {case['n']} boxes", "value": 1e3 * seconds, "unit": "ms", "ok": bool(right),
             "note": f"{len(kept)} kept{'' if right else ', other ones than on the CPU'}"}  # fmt: skip
     try:

@@ -40,6 +40,8 @@ class Report:
         self.machine = {"host": platform.platform(), "time": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())}
 
     def add(self, part, row):
+        if self.tiny and str(row.get("target", "")).startswith(">="):
+            row = {**row, "ok": None}  # a speed, of sizes that show none
         self.rows.append({"part": part, **row})
 
     def add_lines(self, part, text):
