@@ -32,10 +32,10 @@ HOT = [
     "sgd",
 ]
 
-# Source, architecture, instruction of its machine code, instruction of its PTX.
+# Sources, architecture, instruction of its machine code, instruction of its PTX.
 TENSOR_CORES = [
-    (r"gemm.*\.cu", "80", r"\bHMMA\b", r"\bmma\.sync"),
-    (r"gemm.*90.*\.cu|.*wgmma.*\.cu", "90a", r"\bHGMMA\b", r"\bwgmma\.mma_async"),
+    ("*_tensor_cuda.cu", "80", r"\bHMMA\b", r"\bmma\.sync"),
+    ("*_wgmma_cuda.cu", "90a", r"\bHGMMA\b", r"\bwgmma\.mma_async"),
 ]
 
 
@@ -92,26 +92,15 @@ def instructions(source, arch, build, nvcc):
 def check_tensor_cores(build, nvcc):
     bad = 0
     for pattern, arch, sass, ptx in TENSOR_CORES:
-        sources = [p for p in sorted(ROOT.glob("csrc/**/*.cu")) if re.fullmatch(pattern, p.name)]
-        # Only the sources that write such instructions: those of float32 have none.
-        word = "wgmma" if arch == "90a" else "mma.sync"
-        sources = [p for p in sources if word in p.read_text() or word in headers(p)]
+        sources = sorted(ROOT.glob(f"csrc/ops/*/{pattern}"))
         if not sources:
-            print(f"sm_{arch}: no source uses {word}")
-            continue
+            print(f"sm_{arch}: there is no {pattern}")
         for source in sources:
             text, kind = instructions(source, arch, build, nvcc)
             count = len(re.findall(sass if kind == "machine code" else ptx, text))
             bad += count == 0
             print(f"sm_{arch}: {source.name}: {count} tensor-core instructions in its {kind}")
     return bad
-
-
-def headers(source):
-    """The text of the CUDA headers that a source includes."""
-    names = re.findall(r'#include "((?:cuda|ops)/[^"]*)"', source.read_text())
-    paths = [ROOT / "csrc" / name for name in names]
-    return "".join(path.read_text() for path in paths if path.is_file() and path.name not in ("emulated.h",))
 
 
 if __name__ == "__main__":

@@ -80,6 +80,10 @@ int32_t device_count() {
       return n < kMaxDevices ? n : kMaxDevices;
     }
     count_message() = cudaGetErrorString(code);
+#ifndef FASTNN_CUDA_EMULATED
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) count_message() = "there is no NVIDIA driver";
+#endif
     cudaGetLastError();  // not the next call's error
     return 0;
   }();

@@ -9,7 +9,7 @@ from itertools import starmap
 import numpy as np
 
 from .. import _C
-from .._arrays import is_tensor, to_numpy, to_tensor
+from .._arrays import is_tensor, placed, to_numpy, to_tensor
 from ._random import Draws, check_seed, default_seed
 from .sampler import RandomSampler, Sampler, SequentialSampler
 
@@ -45,18 +45,6 @@ def default_collate(items: list):
             raise ValueError(f"collate: items have different shapes {shapes[:4]}; pad them in a collate_fn of your own")
         return to_tensor(np.stack(arrays))
     raise TypeError(f"collate: cannot stack items of type {type(first).__name__}; pass a collate_fn")
-
-
-def _moved(batch, device):
-    """The tensors of a batch on a device; the rest as it is."""
-    if is_tensor(batch):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        return {key: _moved(value, device) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        fields = [_moved(value, device) for value in batch]
-        return type(batch)(*fields) if hasattr(batch, "_fields") else type(batch)(fields)
-    return batch
 
 
 class DataLoader:
@@ -194,7 +182,7 @@ class DataLoader:
             if self.epoch == epoch:  # else set_epoch or another iteration has moved on
                 self.position += 1
             device = _C.get_default_device()
-            yield batch if device.type == "cpu" else _moved(batch, device)
+            yield batch if device.type == "cpu" else placed(batch, device)
         if self.epoch == epoch:
             self.epoch, self.position = epoch + 1, 0
 
