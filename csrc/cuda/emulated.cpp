@@ -165,8 +165,10 @@ void run_grid(const std::function<void()>& kernel, dim3 grid, dim3 threads, size
   close_memory();
 }
 
+}  // namespace
+
 // Words that look like addresses of this process but are not device memory: a kernel must not get them.
-void check_arguments(const void* name, const void* words, size_t bytes) {
+void check_argument(const void* name, const void* words, size_t bytes) {
   for (size_t k = 0; k + 8 <= bytes; k += 8) {
     uint64_t w;
     std::memcpy(&w, static_cast<const char*>(words) + k, 8);
@@ -179,12 +181,8 @@ void check_arguments(const void* name, const void* words, size_t bytes) {
   }
 }
 
-}  // namespace
-
-void launch(std::function<void()> kernel, const void* name, dim3 grid, dim3 threads, size_t shared, const void* words,
-            size_t bytes) {
+void launch(std::function<void()> kernel, dim3 grid, dim3 threads, size_t shared) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  check_arguments(name, words, bytes);
   submit([=] { run_grid(kernel, grid, threads, shared); });
 }
 

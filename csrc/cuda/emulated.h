@@ -64,10 +64,10 @@ namespace fastnn {
 namespace cuda {
 namespace emulated {
 
-/// Runs the kernel now, or notes it in the graph that is being recorded. `words`: the arguments, searched for pointers
-/// to host memory.
-void launch(std::function<void()> kernel, const void* name, dim3 grid, dim3 block, size_t shared, const void* words,
-            size_t bytes);
+/// Runs the kernel now, or notes it in the graph that is being recorded.
+void launch(std::function<void()> kernel, dim3 grid, dim3 block, size_t shared);
+/// Aborts where an argument of a kernel holds the address of host memory.
+void check_argument(const void* name, const void* words, size_t bytes);
 void* dynamic_shared();
 void block_barrier();
 /// Waits for the lanes of this warp that `mask` names; all of them call it.
@@ -78,8 +78,15 @@ void* lane_slot(int lane);
 
 template <class... P>
 void start(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, std::tuple<P...> args) {
-  launch([=] { std::apply(kernel, args); }, reinterpret_cast<const void*>(kernel), grid, block, shared, &args,
-         sizeof(args));
+  const void* name = reinterpret_cast<const void*>(kernel);
+  std::apply(
+      [&](auto... arg) {
+        // Padding holds whatever the stack held.
+        (__builtin_clear_padding(&arg), ...);
+        (check_argument(name, &arg, sizeof(arg)), ...);
+      },
+      args);
+  launch([=] { std::apply(kernel, args); }, grid, block, shared);
 }
 
 /// What every lane of the (whole) warp gives, in all of them: the base of shuffles and of emulated matrix instructions.
