@@ -94,6 +94,7 @@ Tensor arg(const char* name, const Tensor& x, std::optional<int64_t> axis, bool 
     axes = normalize_axes(name, Dims(), x.dim());
   }
   require_elements(name, x, axes);
+  const DeviceGuard here(x.device());
   const Tensor index = empty(reduced_shape(x.shape(), axes, keepdim), DType::int64);
   arg_into(Tensor(), index, kLeast, x, axes);
   return index;

@@ -6,6 +6,7 @@
 namespace fastnn {
 
 Tensor fold(Fold kind, double a, const Tensor& x, const Dims& axes, bool keepdim) {
+  const DeviceGuard here(x.device());
   Tensor y = empty(reduced_shape(x.shape(), axes, keepdim), x.dtype());
   if (y.numel() == 0) return y;
   const ReduceLoop loop = reduce_loop(x, axes, false);
@@ -16,6 +17,7 @@ Tensor fold(Fold kind, double a, const Tensor& x, const Dims& axes, bool keepdim
 }
 
 Tensor fold_ints(IntFold kind, const Tensor& x, const Dims& axes, bool keepdim) {
+  const DeviceGuard here(x.device());
   const bool logical = kind == IntFold::any || kind == IntFold::all;
   Tensor y = empty(reduced_shape(x.shape(), axes, keepdim), logical ? DType::bool_ : DType::int64);
   if (y.numel() == 0) return y;

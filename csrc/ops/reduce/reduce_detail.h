@@ -1,7 +1,7 @@
 #pragma once
 // What the operations of this folder share: running a reduction kernel, and spreading a gradient.
 
-#include "core/tensor.h"
+#include "core/scratch.h"
 #include "ops/reduce/reduce_kernels.h"
 #include "runtime/launch.h"
 
@@ -26,7 +26,7 @@ inline void require_elements(const char* op, const Tensor& x, const Dims& axes) 
 struct ReduceScratch {
   Tensor memory;
   explicit ReduceScratch(const ReduceLoop& loop) {
-    if (loop.partials) memory = empty({checked_mul(loop.partials, kReduceStateBytes / 8)}, DType::int64);
+    if (loop.partials) memory = cpu_scratch({checked_mul(loop.partials, kReduceStateBytes / 8)}, DType::int64);
   }
   void* get() const { return memory.defined() ? memory.raw() : nullptr; }
 };

@@ -1,0 +1,65 @@
+#pragma once
+// Loads and stores of 16 bytes, and shuffles of structs, for kernels that move memory as fast as it goes.
+
+#include "cuda/cuda.h"
+
+namespace fastnn {
+namespace cuda {
+
+/// Elements of T that one load of 16 bytes brings (1 where T is larger).
+template <class T>
+constexpr int kPack = sizeof(T) < 16 ? 16 / static_cast<int>(sizeof(T)) : 1;
+
+template <class T, int V>
+struct alignas(V > 1 ? sizeof(T) * V : alignof(T)) Pack {
+  T v[V];
+};
+
+/// Whether a Pack<T, V> can be read at p.
+template <int V, class T>
+__host__ __device__ inline bool aligned(const T* p) {
+  return V == 1 || reinterpret_cast<uintptr_t>(p) % (sizeof(T) * V) == 0;
+}
+template <int V, class T>
+__device__ inline Pack<T, V> load_pack(const T* p) {
+  return *reinterpret_cast<const Pack<T, V>*>(p);
+}
+template <int V, class T>
+__device__ inline void store_pack(T* p, const Pack<T, V>& v) {
+  *reinterpret_cast<Pack<T, V>*>(p) = v;
+}
+
+/// The value of lane ^ `with`, for structs whose size is a multiple of 4.
+template <class S>
+__device__ inline S shuffle_xor(const S& s, int with) {
+  static_assert(sizeof(S) % 4 == 0, "shuffles move words");
+  uint32_t words[sizeof(S) / 4];
+  memcpy(words, &s, sizeof(S));
+#pragma unroll
+  for (uint32_t& w : words) w = __shfl_xor_sync(kFullWarp, w, with);
+  S out;
+  memcpy(static_cast<void*>(&out), words, sizeof(S));
+  return out;
+}
+
+/// a / b and a % b for b > 0; 32-bit arithmetic, several times faster, where it is enough.
+struct Quotient {
+  int64_t quotient, rest;
+};
+__device__ inline Quotient divide(int64_t a, int64_t b) {
+  if (static_cast<uint64_t>(a) <= UINT32_MAX && static_cast<uint64_t>(b) <= UINT32_MAX) {
+    const uint32_t q = static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
+    return {q, static_cast<uint32_t>(a) - q * static_cast<uint32_t>(b)};
+  }
+  return {a / b, a % b};
+}
+
+/// The smallest power of two that is not below n, at most `most`.
+inline int power_of_two(int64_t n, int most) {
+  int p = 1;
+  while (p < n && p < most) p *= 2;
+  return p;
+}
+
+}  // namespace cuda
+}  // namespace fastnn
