@@ -1,6 +1,7 @@
 #include "ops/scan/scan.h"
 
 #include "autograd/op.h"
+#include "core/scratch.h"
 #include "ops/elementwise/elementwise.h"
 #include "runtime/launch.h"
 
@@ -22,7 +23,7 @@ Tensor scan(bool product, bool reverse, const Tensor& source, int64_t axis) {
   Tensor scratch;
   if (l.inner == 1 && l.n > kScanChunk) {
     const int64_t chunks = l.n / kScanChunk + (l.n % kScanChunk != 0);
-    scratch = empty({checked_mul(l.outer, chunks)}, DType::float64);
+    scratch = cpu_scratch({checked_mul(l.outer, chunks)}, DType::float64);
   }
   launch(kernels::scan_lines, static_cast<int>(x.dtype()), product, reverse, y.raw(), x.raw(), l.outer, l.n, l.inner,
          scratch.defined() ? scratch.raw() : nullptr);

@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "autograd/op.h"
+#include "core/scratch.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/index/index.h"
 #include "ops/view/view.h"
@@ -32,7 +33,7 @@ void sort_into(const Tensor& value, const Tensor& index, const Tensor& source, c
   Tensor scratch;
   if (l.n > kSortShort) {
     const int64_t lines = checked_mul(l.outer, l.inner), tasks = lines < kSortTasks ? lines : kSortTasks;
-    scratch = empty({checked_mul(checked_mul(tasks, l.n), kSortBytes)}, DType::uint8);
+    scratch = cpu_scratch({checked_mul(checked_mul(tasks, l.n), kSortBytes)}, DType::uint8);
   }
   launch(kernels::sort_lines, static_cast<int>(x.dtype()), r.descending, value.defined() ? value.raw() : nullptr,
          index.data<int64_t>(), x.raw(), l.outer, l.n, l.inner, r.k, r.pick, r.nan_wins,
@@ -98,6 +99,7 @@ Tensor argsort(const Tensor& x, int64_t axis, bool descending) {
   r.axis = normalize_axis("argsort", axis, x.dim());
   r.k = line_length(x, r.axis);
   r.descending = descending;
+  const DeviceGuard here(x.device());
   const Tensor index = empty(x.shape(), DType::int64);
   sort_into(Tensor(), index, x, r);
   return index;
