@@ -1,6 +1,7 @@
 #include "ops/norm/channel_norm.h"
 
 #include "autograd/op.h"
+#include "core/scratch.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/norm/norm.h"
 #include "runtime/launch.h"
@@ -75,8 +76,8 @@ struct ChannelNorm {
         launch(kernels::channel_norm_given, type, stats.data<double>(), dense(running_mean).raw(),
                dense(running_var).raw(), shape.c, a.eps);
       } else {
-        launch(kernels::channel_norm_stats, type, stats.data<double>(), part().data<double>(), sums().data<double>(),
-               xs.raw(), shape, a.eps);
+        launch(kernels::channel_norm_stats, type, stats.data<double>(), static_cast<double*>(pointer(part())),
+               sums().data<double>(), xs.raw(), shape, a.eps);
         if (shape.n > 0 && (running_mean.defined() || batches.defined()))
           launch(kernels::channel_norm_running, type, pointer(running_mean), pointer(running_var),
                  batches.defined() ? batches.data<int64_t>() : nullptr, stats.data<double>(), shape, a.momentum);
@@ -97,14 +98,14 @@ struct ChannelNorm {
     const Tensor dweight = empty({shape.c}, x.dtype()), dbias = empty({shape.c}, x.dtype());
     if (shape.c > 0)
       launch(kernels::channel_norm_backward, static_cast<int>(x.dtype()), pointer(dx[0]), dweight.raw(), dbias.raw(),
-             part().data<double>(), sums().data<double>(), g.raw(), x.raw(), stats.data<double>(), pointer(w), shape,
-             given);
+             static_cast<double*>(pointer(part())), sums().data<double>(), g.raw(), x.raw(), stats.data<double>(),
+             pointer(w), shape, given);
     if (dx.needs(1)) dx[1] = dweight;
     if (dx.needs(2)) dx[2] = dbias;
   }
 
   // Scratch of the kernels.
-  Tensor part() const { return empty({shape.n, shape.all_blocks(), 2, shape.width()}, DType::float64); }
+  Tensor part() const { return cpu_scratch({shape.n, shape.all_blocks(), 2, shape.width()}, DType::float64); }
   Tensor sums() const { return empty({shape.n, 2, shape.c}, DType::float64); }
 };
 

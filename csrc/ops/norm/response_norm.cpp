@@ -1,6 +1,7 @@
 #include "ops/norm/response_norm.h"
 
 #include "autograd/op.h"
+#include "core/scratch.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/norm/norm.h"
 #include "runtime/launch.h"
@@ -23,7 +24,7 @@ struct LocalResponseNorm {
   }
 
   Tensor scratch(DType type) const {
-    return shape.before + shape.after > kResponseHalo ? empty({response_norm_scratch(shape)}, type) : Tensor();
+    return shape.before + shape.after > kResponseHalo ? cpu_scratch({response_norm_scratch(shape)}, type) : Tensor();
   }
 
   Tensor forward(Saved& saved, const Tensor& x, int64_t, double, double, double) {

@@ -1,6 +1,7 @@
 #include "ops/norm/row_norm.h"
 
 #include "autograd/op.h"
+#include "core/scratch.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/norm/norm.h"
 #include "runtime/launch.h"
@@ -55,7 +56,7 @@ struct RowNorm {
     if (dx.needs(0)) dx[0] = empty(x.shape(), x.dtype());
     const Tensor dweight = params ? empty(shape, x.dtype()) : Tensor();
     const Tensor dbias = params ? empty(shape, x.dtype()) : Tensor();
-    const Tensor part = params ? empty({row_norm_blocks(rows), 2, cols}, x.dtype()) : Tensor();
+    const Tensor part = params ? cpu_scratch({row_norm_blocks(rows), 2, cols}, x.dtype()) : Tensor();
     if (cols > 0)
       launch(kernels::row_norm_backward, static_cast<int>(x.dtype()), center, pointer(dx[0]), pointer(dweight),
              pointer(dbias), pointer(part), g.raw(), x.raw(), stats.data<double>(), pointer(w), rows, cols);

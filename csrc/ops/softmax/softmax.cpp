@@ -1,6 +1,7 @@
 #include "ops/softmax/softmax.h"
 
 #include "autograd/op.h"
+#include "core/scratch.h"
 #include "ops/elementwise/elementwise.h"
 #include "runtime/launch.h"
 
@@ -17,7 +18,7 @@ struct Lines {
   Tensor scratch() const {
     if (inner != 1 || n <= kSoftmaxChunk) return Tensor();
     const int64_t chunks = n / kSoftmaxChunk + (n % kSoftmaxChunk != 0);
-    return empty({checked_mul(outer, 2 * chunks)}, DType::float64);
+    return cpu_scratch({checked_mul(outer, 2 * chunks)}, DType::float64);
   }
 };
 
@@ -64,6 +65,7 @@ Tensor log_softmax(const Tensor& x, int64_t axis) {
 }
 Tensor softmin(const Tensor& x, int64_t axis) {
   if (!x.is_floating()) throw TypeError(str("softmin: expected a float32 or float64 tensor, got ", x.dtype()));
+  const DeviceGuard here(x.device());
   return softmax(mul(x, scalar_tensor(Scalar(-1.0), x.dtype())), axis);
 }
 
