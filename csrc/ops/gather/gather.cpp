@@ -66,8 +66,7 @@ struct Gather {
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     const Tensor g = zeros(from, dy[0].dtype()), &index = saved[0];
-    // Checked again: the indices may share memory with an array that was changed since.
-    check_indices(name, index, dim, from[dim]);
+    check_indices_again(name, index, dim, from[dim]);
     launch(kernels::scatter_add_along, g.raw(), dy[0].raw(), index.data<int64_t>(), static_cast<int>(g.dtype()),
            make_loop(g, dy[0], index.shape(), dim));
     dx[0] = g;
@@ -105,7 +104,7 @@ struct Scatter {
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dys, Grads& dx) {
     const Tensor &dy = dys[0], &index = saved[0];
-    check_indices(name, index, dim, dy.shape()[dim]);
+    check_indices_again(name, index, dim, dy.shape()[dim]);
     if (dx.needs(1)) {
       const Tensor ds = add ? Gather::run(dy, index, dim) : owned(dy, index);
       dx[1] = ds;
@@ -283,9 +282,13 @@ Tensor one_hot(const Tensor& x, int64_t num_classes, DType dtype) {
   if (num_classes == -1) {
     refuse_in_capture("one_hot without num_classes: a shape depends on data");
     if (i.numel() == 0) throw ValueError("one_hot: num_classes must be given where x has no elements");
-    num_classes = checked_add(*std::max_element(i.data<int64_t>(), i.data<int64_t>() + i.numel()), 1);
+    const Tensor values = on_cpu(i);
+    const DeviceGuard host(kCpu);
+    const int64_t* const first = values.data<int64_t>();
+    num_classes = checked_add(*std::max_element(first, first + values.numel()), 1);
     if (num_classes < 1) num_classes = 1;
   }
+  const DeviceGuard here(i.device());
   check_indices("one_hot", i, x.dim(), num_classes, false);
   Dims shape = x.shape();
   shape.push_back(num_classes);
