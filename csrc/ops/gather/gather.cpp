@@ -203,7 +203,7 @@ Tensor scatter(const Tensor& x, int64_t dim, const Tensor& given, const Tensor& 
   const Tensor index = as_index(op, given);
   check_rank(op, "index", index, x);
   const int64_t d = normalize_axis(op, dim, x.dim());
-  const Tensor s = src.dim() == 0 ? expand(src, index.shape()) : src;
+  const Tensor s = src.dim() == 0 ? expand(to_device(src, x.device()), index.shape()) : src;
   check_rank(op, "src", s, x);
   if (s.dtype() != x.dtype()) throw TypeError(str(op, ": expected src of dtype ", x.dtype(), ", got ", s.dtype()));
   if (inplace) begin_inplace(op, x);
@@ -246,6 +246,7 @@ Tensor index_add(const Tensor& x, int64_t dim, const Tensor& given, const Tensor
   if (source.shape() != index_shape(x, indices, axes))
     throw ValueError(
         str("index_add: expected source of shape ", index_shape(x, indices, axes), ", got ", source.shape()));
+  const DeviceGuard here(x.device());
   const Tensor scaled = alpha.d == 1 ? source : mul(source, number_as("index_add", alpha, x.dtype()));
   if (!inplace) return index_put("index_add", x, indices, axes, scaled, true);
   index_put_("index_add", x, indices, axes, scaled, true);
@@ -265,7 +266,7 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
-  return apply<MaskedFill>(x, to(value, x.dtype()), mask);
+  return apply<MaskedFill>(x, to_device(to(value, x.dtype()), x.device()), mask);
 }
 
 Tensor nonzero(const Tensor& x) {
