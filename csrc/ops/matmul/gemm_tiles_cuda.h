@@ -231,7 +231,7 @@ __global__ void __launch_bounds__(S::kThreads, sizeof(T) == 4 ? 2 : 1)
       const T* const slice_a = shared->slices[stage];
       const T* const slice_b = slice_a + S::BK * kPitchA;
       stage = stage + 1 == S::kStages ? 0 : stage + 1;
-#pragma unroll 4  // more take more registers than there are
+#pragma unroll 2  // more take more registers than there are
       for (int k = 0; k < S::BK; ++k) {
         T x[S::TM], y[S::TN];
         take(x, slice_a + k * kPitchA, down, S::kDown);
