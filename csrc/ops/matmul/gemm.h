@@ -50,8 +50,8 @@ FASTNN_KERNEL(gemm_f64, const GemmArgs<double>& args)
 /// gemm_bf16.h. Where the processor has no such instruction, and for vectors, this is gemm_f32.
 FASTNN_KERNEL(gemm_bf16, const GemmArgs<float>& args)
 /// The three loops as one would write them on paper, summed in ascending k: the oracle the fast one is tested against.
-FASTNN_KERNEL(gemm_naive_f32, const GemmArgs<float>& args)
-FASTNN_KERNEL(gemm_naive_f64, const GemmArgs<double>& args)
+FASTNN_CPU_KERNEL(gemm_naive_f32, const GemmArgs<float>& args)
+FASTNN_CPU_KERNEL(gemm_naive_f64, const GemmArgs<double>& args)
 
 namespace detail {
 /// Working memory of the calling thread, 64-byte aligned, kept and grown between calls. The slots are for a kernel's
