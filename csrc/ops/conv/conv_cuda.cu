@@ -1,6 +1,7 @@
 // The convolutions of float and double; see conv_kernels.h for the contract, conv_operands_cuda.h for the windows.
 #include "ops/conv/conv_depthwise_cuda.h"
 #include "ops/conv/conv_passes_cuda.h"
+#include "ops/conv/conv_tensor_cuda.h"
 #include "ops/matmul/gemm_tiles_cuda.h"
 
 namespace fastnn {
@@ -17,7 +18,11 @@ struct Registers {
 
 template <class T>
 void forward(const ConvArgs<T>& g) {
-  if (!g.depthwise()) return conv_forward<Registers>(g);
+  if (!g.depthwise()) {
+    if constexpr (sizeof(T) == 4)
+      if (g.precision != MatmulPrecision::float32) return conv_forward_tensor(g);
+    return conv_forward<Registers>(g);
+  }
   if (g.pixels() > 0) run(&depthwise_forward<T>, grid_for(g.pixels() * g.groups, 256), 256, 0, depthwise_of(g));
 }
 
@@ -42,11 +47,16 @@ __global__ void column_sums(const T* dy, int64_t pixels, int64_t columns, int64_
 }
 
 template <class T>
+void weight_products(const ConvArgs<T>& g, const T* dy, T* dw) {
+  if (g.depthwise()) return depthwise_weight_gradient(g, dy, dw);
+  if constexpr (sizeof(T) == 4)
+    if (g.precision != MatmulPrecision::float32) return conv_weight_gradient_tensor(g, dy, dw);
+  conv_weight_products<Registers>(g, dy, dw);
+}
+
+template <class T>
 void weight_gradient(const ConvArgs<T>& g, const T* dy, T* dw, T* db) {
-  if (g.depthwise())
-    depthwise_weight_gradient(g, dy, dw);
-  else
-    conv_weight_products<Registers>(g, dy, dw);
+  weight_products(g, dy, dw);
   const int64_t columns = g.groups * g.F, strips = (columns + kWarp - 1) / kWarp;
   if (!db || columns == 0) return;
   int64_t parts = g.pixels() / 2048;

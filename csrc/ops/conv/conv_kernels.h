@@ -25,6 +25,7 @@ struct ConvArgs {
   int64_t w_tap[3] = {0, 0, 0}, w_c = 0, w_f = 0, w_group = 0;
   const T* bias = nullptr;
   Activation act = Activation::none;
+  MatmulPrecision precision = MatmulPrecision::float32;  // on a device; the CPU's convolutions are in float32
 
   // Always inline: a copy compiled for one instruction set must not be what the others call.
   [[gnu::always_inline]] int64_t tap_count() const { return taps[0] * taps[1] * taps[2]; }

@@ -23,6 +23,7 @@ ConvArgs<T> args_of(const ConvShape& s, const ConvWeights& weights, int64_t N, c
     g.stride[a] = s.stride[a], g.dilation[a] = s.dilation[a], g.pad[a] = s.before[a];
   }
   g.w = w, g.w_c = weights.w_c, g.w_f = weights.w_f, g.w_group = weights.w_group;
+  g.precision = current_device() == kCpu ? MatmulPrecision::float32 : matmul_precision();
   g.w_tap[2] = weights.tap, g.w_tap[1] = g.w_tap[2] * s.taps[2], g.w_tap[0] = g.w_tap[1] * s.taps[1];
   return g;
 }

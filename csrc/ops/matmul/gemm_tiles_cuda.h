@@ -1,49 +1,28 @@
 #pragma once
-// Products by fused multiply-adds in registers, for float and double and any operands (gemm_operands_cuda.h).
-//
-// A block computes a tile of C, BM x BN; in shared memory it keeps three slices of BK terms of both operands, as
-// [k][row], of which two are on their way while one is multiplied. A thread has TM x TN elements of C in registers.
-//
-// Order of the sum: chunks of ProductArgs::chunk terms, each one chain of fused multiply-adds from zero in ascending k,
-// added from left to right, whatever tile, split or device: the choice among tiles never changes a bit.
+// Products by fused multiply-adds in registers, for float and double. A thread has TM x TN elements of C; a chunk is
+// one chain of multiply-adds in ascending k, so the choice among tiles never changes a bit.
 
-#include "cuda/async_copy.h"
-#include "ops/matmul/gemm_operands_cuda.h"
+#include "ops/matmul/gemm_engine_cuda.h"
 
 namespace fastnn {
 namespace cuda {
-
-template <int BM_, int BN_, int TM_, int TN_>
-struct Tile {
-  static constexpr int BM = BM_, BN = BN_, TM = TM_, TN = TN_, BK = 16;
-  static constexpr int kAcross = BN / TN, kDown = BM / TM, kThreads = kAcross * kDown;
-  static constexpr int kStages = 3, kTables = 4;
-  static_assert(kAcross % 8 == 0 && kDown % 4 == 0, "a warp is 8 threads across, 4 down");
-};
-/// 16 bytes of T, as registers take them from shared memory.
-template <class T>
-struct Wide {
-  static constexpr int V = 16 / static_cast<int>(sizeof(T));
-  struct __align__(16) Vector {
-    T at[V];
-  };
-};
 
 /// Element i of thread t's COUNT ones among those of `threads` threads: runs of 16 bytes, so that neighbours read
 /// neighbouring runs.
 template <class T, int COUNT>
 __device__ constexpr int place(int i, int t, int threads) {
-  constexpr int V = COUNT < Wide<T>::V ? COUNT : Wide<T>::V;
+  constexpr int kWide = 16 / static_cast<int>(sizeof(T)), V = COUNT < kWide ? COUNT : kWide;
   return i / V * (threads * V) + t * V + i % V;
 }
 template <class T, int COUNT>
 __device__ inline void take(T (&out)[COUNT], const T* row, int t, int threads) {
-  if constexpr (COUNT % Wide<T>::V == 0) {
+  constexpr int V = 16 / static_cast<int>(sizeof(T));
+  if constexpr (COUNT % V == 0) {
 #pragma unroll
-    for (int i = 0; i < COUNT; i += Wide<T>::V) {
-      const auto v = *reinterpret_cast<const typename Wide<T>::Vector*>(row + place<T, COUNT>(i, t, threads));
+    for (int i = 0; i < COUNT; i += V) {
+      const auto v = *reinterpret_cast<const RunOf<T, V>*>(row + place<T, COUNT>(i, t, threads));
 #pragma unroll
-      for (int j = 0; j < Wide<T>::V; ++j) out[i + j] = v.at[j];
+      for (int j = 0; j < V; ++j) out[i + j] = v.at[j];
     }
   } else {
 #pragma unroll
@@ -51,227 +30,55 @@ __device__ inline void take(T (&out)[COUNT], const T* row, int t, int threads) {
   }
 }
 
-template <int ROWS, class T>
-constexpr int pitch_of() {
-  return ROWS + Wide<T>::V;  // no two k of a row in one bank, and rows stay aligned
-}
-
-/// What a block keeps in shared memory, each part 16-byte aligned.
-template <class T, class S, class A, class B>
-struct Shared {
-  static constexpr int kSlice = S::BK * (pitch_of<S::BM, T>() + pitch_of<S::BN, T>());
-  T slices[S::kStages][kSlice];
-  typename A::Row rows_a[S::BM];
-  typename B::Row rows_b[S::BN];
-  typename A::Term terms_a[S::kTables][S::BK];
-  typename B::Term terms_b[S::kTables][S::BK];
-  int64_t rows_c[S::BM];
-  Job job;
-  int64_t k0;          // the first term
-  int left_a, left_b;  // rows that are there
-};
-
-/// Starts the copies of a slice: ROWS rows (of which `left` are there) of BK terms to [k][row].
-template <int ROWS, class S, class T, class Operand>
-__device__ inline void fetch(const Operand& x, T* to, const typename Operand::Row* rows,
-                             const typename Operand::Term* terms, int left) {
-  constexpr int kPitch = pitch_of<ROWS, T>(), kBytes = static_cast<int>(sizeof(T)), V = Wide<T>::V, BK = S::BK;
-  const int thread = static_cast<int>(threadIdx.x);
-  if (x.along_k) {
-    constexpr int kStep = S::kThreads / BK;
-    const int k = thread % BK, first = thread / BK;
-    to += k * kPitch + first;
-    rows += first;
-    const typename Operand::Term term = terms[k];
-#pragma unroll
-    for (int r = 0; r < ROWS; r += kStep) {
-      if (ROWS % kStep != 0 && r + first >= ROWS) break;
-      const T* const from = x.at(rows[r], term);
-      copy_async<kBytes>(to + r, from ? from : x.data, from ? kBytes : 0);
-    }
-    return;
-  }
-  const auto by_rows = [&](auto width) {
-    constexpr int W = decltype(width)::value, kRuns = ROWS / W, kStep = S::kThreads / kRuns;
-    const int r = thread % kRuns * W, first = thread / kRuns;
-    to += first * kPitch + r;
-    terms += first;
-    const typename Operand::Row row = rows[r];
-    const int bytes = W == 1 ? kBytes : min(max(left - r, 0), W) * kBytes;
-#pragma unroll
-    for (int k = 0; k < BK; k += kStep) {
-      if (BK % kStep != 0 && k + first >= BK) break;
-      const T* const from = bytes > 0 ? x.at(row, terms[k]) : nullptr;
-      copy_async<W * kBytes>(to + k * kPitch, from ? from : x.data, from ? bytes : 0);
-    }
-  };
-  if (x.wide)
-    by_rows(std::integral_constant<int, V>());
-  else
-    by_rows(std::integral_constant<int, 1>());
-}
-
-/// One chunk's sums to C, or to the partial sums.
-template <class T, class S, class Result>
-__device__ inline void store_chunk(const T (&sum)[S::TM][S::TN], const ProductArgs<T>& p, const Result& result,
-                                   const int64_t* rows_c, T* partial, const Job& job, int64_t chunk, int across,
-                                   int down) {
-  const int64_t n0 = job.n * S::BN;
-  const int rows = static_cast<int>(min(p.M - job.m * S::BM, static_cast<int64_t>(S::BM)));
-  const bool add = partial == nullptr && (chunk > 0 || p.accumulate);
-  const bool finish = partial == nullptr && chunk + 1 == p.chunks();
-  const T* const bias = p.bias ? p.bias + job.z * p.bias_step : nullptr;
-  T* const base = partial ? partial + chunk * p.batch * p.M * p.N : result.data;
-  const int64_t step = partial ? 1 : result.col_step;
-  const bool wide = partial ? p.N % Wide<T>::V == 0 : result.wide != 0;
-#pragma unroll
-  for (int i = 0; i < S::TM; ++i) {
-    const int r = place<T, S::TM>(i, down, S::kDown);
-    if (r >= rows) continue;
-    T* const row = base + rows_c[r];
-    constexpr int V = S::TN % Wide<T>::V == 0 ? Wide<T>::V : 1;
-#pragma unroll
-    for (int j = 0; j < S::TN; j += V) {
-      const int64_t n = n0 + place<T, S::TN>(j, across, S::kAcross);
-      if (V > 1 && wide && n + V <= p.N) {
-        auto* const c = reinterpret_cast<typename Wide<T>::Vector*>(row + n);
-        typename Wide<T>::Vector v, old{};
-        if (add) old = *c;
-#pragma unroll
-        for (int l = 0; l < V; ++l) {
-          v.at[l] = add ? old.at[l] + sum[i][j + l] : sum[i][j + l];
-          if (finish) v.at[l] = finished(p, v.at[l], bias, n + l);
-        }
-        *c = v;
-      } else {
-#pragma unroll
-        for (int l = 0; l < V; ++l) {
-          if (n + l >= p.N) break;
-          T* const c = row + (n + l) * step;
-          const T v = add ? *c + sum[i][j + l] : sum[i][j + l];
-          *c = finish ? finished(p, v, bias, n + l) : v;
-        }
-      }
-    }
-  }
-}
-
 __device__ inline float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
 __device__ inline double multiply_add(double a, double b, double c) { return fma(a, b, c); }
 
-template <class T, class S, class A, class B, class Result>
-__global__ void __launch_bounds__(S::kThreads, sizeof(T) == 4 ? 2 : 1)
-    multiply_tiles(A a, B b, Result result, ProductArgs<T> p, Cut cut, T* partial) {
-  using Memory = Shared<T, S, A, B>;
-  FASTNN_SHARED(Memory, shared);
-  constexpr int kPitchA = pitch_of<S::BM, T>(), kPitchB = pitch_of<S::BN, T>();
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
-  constexpr int kWarpsAcross = S::kAcross / 8;
-  const int across = warp % kWarpsAcross * 8 + lane % 8, down = warp / kWarpsAcross * 4 + lane / 8;
+template <class T, int BM_, int BN_, int TM_, int TN_>
+struct Tile {
+  static constexpr int BM = BM_, BN = BN_, TM = TM_, TN = TN_, BK = 16;
+  static constexpr int kAcross = BN / TN, kDown = BM / TM, kThreads = kAcross * kDown;
+  static constexpr int kBlocks = sizeof(T) == 4 ? 2 : 1, kStages = 3, kTables = 4;
+  static constexpr int kWide = 16 / static_cast<int>(sizeof(T)), kPad = kWide;
+  static constexpr int kRun = TN % kWide == 0 ? kWide : 1;
+  static_assert(kAcross % 8 == 0 && kDown % 4 == 0, "a warp is 8 threads across, 4 down");
 
-  for (int64_t w = blockIdx.x; w < cut.blocks(); w += gridDim.x) {
-    __syncthreads();
-    int slices;
-    {
-      const Job job = job_of(cut, p.chunks(), w);
-      const int64_t m0 = job.m * S::BM, n0 = job.n * S::BN;
-      for (int i = thread; i < S::BM; i += S::kThreads) {
-        const int64_t m = m0 + i < p.M ? m0 + i : p.M - 1;  // what rows past the end give is not stored
-        shared->rows_a[i] = a.row(m, job.z);
-        shared->rows_c[i] = partial ? (job.z * p.M + m) * p.N : result.row(m, job.z);
-      }
-      for (int i = thread; i < S::BN; i += S::kThreads)
-        shared->rows_b[i] = b.row(n0 + i < p.N ? n0 + i : p.N - 1, job.z);
-      const int64_t k0 = job.first * p.chunk;
-      slices = static_cast<int>((min(job.last * p.chunk, p.K) - k0 + S::BK - 1) / S::BK);
-      if (thread == 0) {  // seldom needed: registers are
-        shared->job = job;
-        shared->k0 = k0;
-        shared->left_a = static_cast<int>(min(p.M - m0, static_cast<int64_t>(S::BM)));
-        shared->left_b = static_cast<int>(min(p.N - n0, static_cast<int64_t>(S::BN)));
-      }
-    }
-    __syncthreads();
-    // The two kinds of terms by two warps.
-    const auto list_terms = [&](int slice) {
-      const int64_t k = shared->k0 + static_cast<int64_t>(slice) * S::BK;
-      if (thread < S::BK) shared->terms_a[slice % S::kTables][thread] = a.term(k + thread, p.K);
-      const int other = thread - kWarp;
-      if (other >= 0 && other < S::BK) shared->terms_b[slice % S::kTables][other] = b.term(k + other, p.K);
-    };
-    const auto fetch_slice = [&](int slice, int stage) {
-      if (slice < slices) {
-        T* const to = shared->slices[stage];
-        fetch<S::BM, S>(a, to, shared->rows_a, shared->terms_a[slice % S::kTables], shared->left_a);
-        fetch<S::BN, S>(b, to + S::BK * kPitchA, shared->rows_b, shared->terms_b[slice % S::kTables], shared->left_b);
-      }
-      copy_async_commit();
-    };
-    for (int s = 0; s < S::kStages; ++s) list_terms(s);
-    __syncthreads();
-    for (int s = 0; s + 1 < S::kStages; ++s) fetch_slice(s, s);
-
-    T sum[S::TM][S::TN];
-    const auto clear = [&] {
-#pragma unroll
-      for (int i = 0; i < S::TM; ++i)
-#pragma unroll
-        for (int j = 0; j < S::TN; ++j) sum[i][j] = T{0};
-    };
-    clear();
-    const int per_chunk = static_cast<int>(p.chunk / S::BK);
-    if (slices == 0)
-      store_chunk<T, S>(sum, p, result, shared->rows_c, partial, shared->job, shared->job.first, across, down);
-    int stage = 0, left_of_chunk = min(per_chunk, slices);
-    for (int slice = 0; slice < slices; ++slice) {
-      copy_async_wait<S::kStages - 2>();
-      __syncthreads();
-      fetch_slice(slice + S::kStages - 1, stage == 0 ? S::kStages - 1 : stage - 1);
-      list_terms(slice + S::kStages);
-      const T* const slice_a = shared->slices[stage];
-      const T* const slice_b = slice_a + S::BK * kPitchA;
-      stage = stage + 1 == S::kStages ? 0 : stage + 1;
-#pragma unroll 2  // more take more registers than there are
-      for (int k = 0; k < S::BK; ++k) {
-        T x[S::TM], y[S::TN];
-        take(x, slice_a + k * kPitchA, down, S::kDown);
-        take(y, slice_b + k * kPitchB, across, S::kAcross);
-#pragma unroll
-        for (int i = 0; i < S::TM; ++i)
-#pragma unroll
-          for (int j = 0; j < S::TN; ++j) sum[i][j] = multiply_add(x[i], y[j], sum[i][j]);
-      }
-      if (--left_of_chunk == 0) {
-        const int64_t chunk = shared->job.first + slice / per_chunk;
-        store_chunk<T, S>(sum, p, result, shared->rows_c, partial, shared->job, chunk, across, down);
-        clear();
-        left_of_chunk = min(per_chunk, slices - slice - 1);
-      }
-    }
-    copy_async_wait<0>();
+  __device__ static int across() {
+    const int thread = static_cast<int>(threadIdx.x);
+    return thread / kWarp % (kAcross / 8) * 8 + thread % 8;
   }
-}
+  __device__ static int down() {
+    const int thread = static_cast<int>(threadIdx.x);
+    return thread / kWarp / (kAcross / 8) * 4 + thread % kWarp / 8;
+  }
+  __device__ static int row(int i) { return place<T, TM>(i, down(), kDown); }
+  __device__ static int column(int j) { return place<T, TN>(j, across(), kAcross); }
 
-template <class T, class S, class A, class B, class Result>
-void run_tiles(const A& a, const B& b, const Result& result, const ProductArgs<T>& p) {
-  run_cut(p, result, cut_product(p, S::BM, S::BN, 2), [&](const Cut& cut, T* partial) {
-    run(&multiply_tiles<T, S, A, B, Result>, grid_of(cut), S::kThreads, sizeof(Shared<T, S, A, B>), a, b, result, p,
-        cut, partial);
-  });
-}
+  __device__ static void multiply(T (&sum)[TM][TN], const T* a, const T* b) {
+#pragma unroll 2  // more take more registers than there are
+    for (int k = 0; k < BK; ++k) {
+      T x[TM], y[TN];
+      take(x, a + k * (BM + kPad), down(), kDown);
+      take(y, b + k * (BN + kPad), across(), kAcross);
+#pragma unroll
+      for (int i = 0; i < TM; ++i)
+#pragma unroll
+        for (int j = 0; j < TN; ++j) sum[i][j] = multiply_add(x[i], y[j], sum[i][j]);
+    }
+  }
+};
 
 /// C = act(A B + bias): p of at least one element of C.
 template <class T, class A, class B, class Result>
 void multiply(const A& a, const B& b, const Result& result, const ProductArgs<T>& p) {
-  if (p.N <= 8) return run_tiles<T, Tile<128, 8, 4, 1>>(a, b, result, p);
-  if (p.M <= 8) return run_tiles<T, Tile<8, 128, 1, 4>>(a, b, result, p);
+  if (p.N <= 8) return run_tiles<T, Tile<T, 128, 8, 4, 1>>(a, b, result, p);
+  if (p.M <= 8) return run_tiles<T, Tile<T, 8, 128, 1, 4>>(a, b, result, p);
   if constexpr (sizeof(T) == 4) {
-    using Large = Tile<128, 128, 8, 8>;
+    using Large = Tile<T, 128, 128, 8, 8>;
     // Half a device full of large tiles is better than a full one of small ones, which load twice as much.
     const int64_t blocks = (p.M + 127) / 128 * ((p.N + 127) / 128) * p.batch * p.chunks();
     if (p.M > 64 && p.N > 64 && blocks * 2 > sm_count()) return run_tiles<T, Large>(a, b, result, p);
   }
-  run_tiles<T, Tile<64, 64, 4, 4>>(a, b, result, p);
+  run_tiles<T, Tile<T, 64, 64, 4, 4>>(a, b, result, p);
 }
 
 }  // namespace cuda
