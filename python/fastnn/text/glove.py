@@ -156,14 +156,14 @@ class GloVe:
         for _ in range(2):
             table = np.zeros((v, width), np.float32)
             table[:, : self.vector_size] = (rng.random((v, self.vector_size), np.float32) - 0.5) / self.vector_size
-            tables.append(_C.tensor(table))
-        bias = _C.zeros((2, v), dtype=_C.float32)
-        squares = [_C.ones(tuple(t.shape), dtype=_C.float32) for t in (*tables, bias)]
+            tables.append(_C.from_numpy(table))  # on the CPU, where the training is, whatever the default device
+        bias = _C.zeros((2, v), dtype=_C.float32, device="cpu")
+        squares = [_C.ones(tuple(t.shape), dtype=_C.float32, device="cpu") for t in (*tables, bias)]
         order = rng.permutation(len(x))
         i, j = i[order].astype(np.int32), j[order].astype(np.int32)
         x = x[order]
         entries = [i, j, glove_weight(x, self.x_max, self.exponent).astype(np.float32), np.log(x).astype(np.float32)]
-        entries = [_C.as_tensor(np.ascontiguousarray(a)) for a in entries]
+        entries = [_C.from_numpy(np.ascontiguousarray(a)) for a in entries]
         self.losses = []
         for _ in range(self.epochs):
             loss = 0.0

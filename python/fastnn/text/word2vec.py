@@ -109,19 +109,19 @@ class Word2Vec:
         start = np.zeros((v, width), np.float32)
         rng = np.random.default_rng(self.seed)
         start[:, : self.vector_size] = (rng.random((v, self.vector_size), np.float32) * 2 - 1) / self.vector_size
-        self._in = _C.tensor(start)
-        self._out = _C.zeros((2 * v - 1 if self.hs else v, width), dtype=_C.float32)
+        self._in = _C.from_numpy(start)  # on the CPU, where the training is, whatever the default device
+        self._out = _C.zeros((2 * v - 1 if self.hs else v, width), dtype=_C.float32, device="cpu")
         self._keep = None
         if self.sample > 0:
             self._keep = _limits(keep_probability(n, self.sample))
         self._alias = None, None
         if self.negative > 0:
             stay, other = alias_table(n**self.ns_exponent)
-            self._alias = _limits(stay), _C.tensor(other)
+            self._alias = _limits(stay), _C.from_numpy(other)
         self._tree = (None, None, None)
         if self.hs:
             starts, nodes, bits = huffman_paths(n)
-            self._tree = _C.tensor(starts), _C.tensor(nodes + np.int32(v)), _C.tensor(bits)
+            self._tree = _C.from_numpy(starts), _C.from_numpy(nodes + np.int32(v)), _C.from_numpy(bits)
         share, drawn = n / n.sum(), n**self.ns_exponent
         if self.sample > 0:
             share = share * keep_probability(n, self.sample)
@@ -171,7 +171,7 @@ class Word2Vec:
                 alpha = first - slope * (len(ids) * epoch + int(a))
                 batch = min(self._safe_batch(abs(alpha)), 2**31) if self.deterministic else 0
                 loss += _C._word2vec(
-                    self._in, self._out, _C.as_tensor(ids[a:b]), _C.as_tensor(starts[s : e + 1] - a), self._keep,
+                    self._in, self._out, _C.from_numpy(ids[a:b]), _C.from_numpy(starts[s : e + 1] - a), self._keep,
                     *self._alias, *self._tree, window=self.window, negative=self.negative, cbow=not self.sg,
                     mean=self.cbow_mean, shrink=self.shrink_windows, batch=batch,
                     track=self.compute_loss, seed=int(key), first=int(a),
@@ -287,4 +287,4 @@ def huffman_paths(counts):
 def _limits(probability):
     """Probabilities as the largest 32-bit draws that succeed, in the bits of int32."""
     limit = np.clip(np.floor(np.asarray(probability) * 2.0**32) - 1, 0, 2.0**32 - 1)
-    return _C.tensor(limit.astype(np.uint32).view(np.int32))
+    return _C.from_numpy(limit.astype(np.uint32).view(np.int32))
