@@ -120,7 +120,6 @@ struct Conv : Convolution<false> {
     act = options.act;
     check_tensors(op, axes, x, weight, bias, options.groups);
     const int64_t C = weight.shape()[axes], F = weight.shape()[axes + 1], groups = options.groups;
-    const int64_t channels = x.shape()[axes + 1];
     if (F % groups != 0)
       throw ValueError(str(op, ": expected a multiple of groups=", groups, " output channels, got ", F, " (weight ",
                            weight.shape(), ")"));
