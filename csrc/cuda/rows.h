@@ -21,7 +21,7 @@ struct RowPart {
   /// Pack k of the row, `fill` past its end. `whole`: the row is aligned.
   static __device__ Pack<T, V> get(const T* row, int n, int k, int lane, int lanes, bool whole, T fill) {
     const int at = (k * lanes + lane) * V;
-    if (whole && at + V <= n) return load_pack<V>(row + at);
+    if (whole && at + V <= n) return as_pack<T, V>(row + at);
     Pack<T, V> p;
 #pragma unroll
     for (int e = 0; e < V; ++e) p.v[e] = at + e < n ? row[at + e] : fill;
@@ -38,7 +38,7 @@ struct RowPart {
     for (int k = 0; k < K; ++k) {
       const int at = (k * lanes + lane) * V;
       if (whole && at + V <= n) {
-        store_pack(row + at, pack[k]);
+        as_pack<T, V>(row + at) = pack[k];
       } else {
 #pragma unroll
         for (int e = 0; e < V; ++e)

@@ -1,7 +1,7 @@
 #pragma once
-// Loads and stores of 16 bytes, and shuffles of structs, for kernels that move memory as fast as it goes.
+// Packs of 16 bytes, shuffles of structs and divisions for kernels that go along rows.
 
-#include "cuda/cuda.h"
+#include "cuda/pack.h"
 
 namespace fastnn {
 namespace cuda {
@@ -10,25 +10,11 @@ namespace cuda {
 template <class T>
 constexpr int kPack = sizeof(T) < 16 ? 16 / static_cast<int>(sizeof(T)) : 1;
 
-template <class T, int V>
-struct alignas(V > 1 ? sizeof(T) * V : alignof(T)) Pack {
-  T v[V];
-};
-
 /// Whether a Pack<T, V> can be read at p.
 template <int V, class T>
 __host__ __device__ inline bool aligned(const T* p) {
   return V == 1 || reinterpret_cast<uintptr_t>(p) % (sizeof(T) * V) == 0;
 }
-template <int V, class T>
-__device__ inline Pack<T, V> load_pack(const T* p) {
-  return *reinterpret_cast<const Pack<T, V>*>(p);
-}
-template <int V, class T>
-__device__ inline void store_pack(T* p, const Pack<T, V>& v) {
-  *reinterpret_cast<Pack<T, V>*>(p) = v;
-}
-
 /// The value of lane ^ `with`, for structs whose size is a multiple of 4.
 template <class S>
 __device__ inline S shuffle_xor(const S& s, int with) {

@@ -157,8 +157,8 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t channel = (strip.rest * p.across + column) * V, n = example.quotient;
     if (channel >= p.c) continue;
     const T* at = from.at + n * p.c + channel;
-    const P m = load_pack<V>(at), a = load_pack<V>(at + from.count), b = load_pack<V>(at + 2 * from.count),
-            c = load_pack<V>(at + 3 * from.count);
+    const P m = as_pack<T, V>(at), a = as_pack<T, V>(at + from.count), b = as_pack<T, V>(at + 2 * from.count),
+            c = as_pack<T, V>(at + 3 * from.count);
     const int64_t first = example.rest * down * kMapRows + row;
 #pragma unroll 4
     for (int k = 0; k < kMapRows; ++k) {
@@ -166,15 +166,15 @@ __global__ void __launch_bounds__(kThreads)
       if (r >= p.s) break;
       const int64_t i = (n * p.s + r) * p.c + channel;
       P v, d;
-      if (kX) v = load_pack<V>(x + i);
-      if (kDy) d = load_pack<V>(dy + i);
+      if (kX) v = as_pack<T, V>(x + i);
+      if (kDy) d = as_pack<T, V>(dy + i);
 #pragma unroll
       for (int e = 0; e < V; ++e) {
         T out = kX ? (v.v[e] - m.v[e]) * b.v[e] + c.v[e] : T(0);
         if (kDy) out += d.v[e] * a.v[e];
         v.v[e] = out;
       }
-      store_pack(y + i, v);
+      as_pack<T, V>(y + i) = v;
     }
   }
 }

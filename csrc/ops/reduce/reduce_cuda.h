@@ -69,15 +69,15 @@ __device__ inline typename R::State fold_run(const R& r, const typename R::Elem*
   typename R::Local a = r.local(out);
   const int64_t step = static_cast<int64_t>(lanes) * V;
   int64_t i = first + static_cast<int64_t>(lane) * V;
-  if (V > 1 && j.packed) {
-    if (aligned<V>(x)) {
+  if constexpr (V > 1) {
+    if (j.packed && aligned<V>(x)) {
 #pragma unroll 4
       for (; i + V <= last; i += step) {
-        const Pack<T, V> v = load_pack<V>(x + i);
+        const Pack<T, V> v = as_pack<T, V>(x + i);
 #pragma unroll
         for (int k = 0; k < V; ++k) r.add(a, v.v[k], i + k);
       }
-    } else {
+    } else if (j.packed) {
 #pragma unroll 1
       for (; i + V <= last; i += step) {
 #pragma unroll

@@ -71,10 +71,10 @@ __global__ void spread_elements(SpreadJob j, T* dx, const T* x, const T* a, cons
       at += q.rest * j.c[k];
       index = q.quotient;
     }
-    Pack<T, V> v = load_pack<V>(x + from);
+    Pack<T, V> v = as_pack<T, V>(x + from);
 #pragma unroll
     for (int k = 0; k < V; ++k) v.v[k] = spread_one<kKind>(v.v[k], a[at + k * c_step], b[at + k * c_step], p);
-    store_pack(dx + to, v);
+    as_pack<T, V>(dx + to) = v;
   }
 }
 
