@@ -59,9 +59,11 @@ Tensor linspace(double start, double end, int64_t steps, DType dtype) {
 
 Tensor logspace(double start, double end, int64_t steps, double base, DType dtype) {
   if (!is_floating(dtype)) throw TypeError(str("logspace: expected a floating dtype, got ", dtype));
+  const DeviceIndex device = current_device();
+  const DeviceGuard host(kCpu);  // the powers of its own library, whatever the device
   const Tensor exponents = linspace(start, end, steps, DType::float64);
   launch_host(&powers, exponents.data<double>(), steps, base);
-  return to(exponents, dtype);
+  return to_device(to(exponents, dtype), device);
 }
 
 Tensor eye(int64_t n, int64_t m, DType dtype) {

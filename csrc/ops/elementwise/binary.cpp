@@ -1,5 +1,6 @@
 #include "autograd/op.h"
 #include "ops/elementwise/operands.h"
+#include "ops/reduce/reduce.h"
 #include "runtime/launch.h"
 
 namespace fastnn {
@@ -78,8 +79,29 @@ DType binary_type(BinaryOp& op, const Operand& a, const Operand& b) {
   return t;
 }
 
+bool divides(BinaryOp op) {
+  return op == BinaryOp::floor_divide || op == BinaryOp::trunc_divide || op == BinaryOp::remainder ||
+         op == BinaryOp::fmod;
+}
+void refuse_zero(const bool* found, BinaryOp op) {
+  if (*found) throw_integer_division_by_zero(op);
+}
+/// What the CPU's kernel does itself: before anything is written, no divisor of integers may be 0.
+void check_divisors(const Operand& b, BinaryOp op, DType type) {
+  if (current_device() == kCpu || is_floating(type) || !divides(op)) return;
+  if (!b.tensor.defined()) {
+    if (b.number.i == 0) throw_integer_division_by_zero(op);
+    return;
+  }
+  const NoGrad guard;
+  const Checking check;
+  const Tensor zero = any(predicate(PredicateOp::logical_not, to(b.tensor, type)), {}, false);
+  check_on_cpu(zero, [&](const Tensor& z) { launch_host(&refuse_zero, z.data<bool>(), op); });
+}
+
 void binary_into(const Tensor& y, const Operand& a, const Operand& b, BinaryOp op, DType type) {
   if (y.numel() == 0) return;
+  check_divisors(b, op, type);
   launch(kernels::binary_forward, y.raw(), raw_or_null(a.tensor), raw_or_null(b.tensor),
          loop_over<3>(y.shape(), {&y, &a.tensor, &b.tensor}), op, elem_of(type),
          number_of(a.tensor.defined() ? b.number : a.number));
@@ -135,14 +157,18 @@ struct Binary {
   }
 };
 
+const char* compare_name(CompareOp op) {
+#define FASTNN_X(f, ...) #f,
+  constexpr const char* names[] = {FASTNN_COMPARE(FASTNN_X)};
+#undef FASTNN_X
+  return names[static_cast<int>(op)];
+}
+
 struct Compare {
   const char* name = "";
   DType type;
   void check(const Tensor& a, const Tensor& b, CompareOp op, const Scalar& s) {
-#define FASTNN_X(f, ...) #f,
-    constexpr const char* names[] = {FASTNN_COMPARE(FASTNN_X)};
-#undef FASTNN_X
-    name = names[static_cast<int>(op)];
+    name = compare_name(op);
     const Operand number(s);
     type = result_type(a.defined() ? Operand(a) : number, b.defined() ? Operand(b) : number);
     // A number that the tensor's integers cannot hold still compares right.
@@ -175,11 +201,18 @@ DType result_type(const Operand& a, const Operand& b) {
 }
 
 Tensor binary(BinaryOp op, const Operand& a, const Operand& b) {
+  if (!same_device(a.tensor, b.tensor)) {
+    Tensor x = a.tensor, y = b.tensor;
+    join_devices(line(op).name, {&x, &y});
+    return apply<Binary>(x, y, op, a.number);
+  }
   return apply<Binary>(a.tensor, b.tensor, op, a.tensor.defined() ? b.number : a.number);
 }
 
 Tensor binary_(BinaryOp op, const Tensor& a, const Operand& b) {
   const char* name = line(op).inplace_name;
+  if (!same_device(a, b.tensor)) return binary_(op, a, joined(name, a.device(), b.tensor));
+  const DeviceGuard here(a.device());
   begin_inplace(name, a);
   BinaryOp f = op;
   const DType type = binary_type(f, a, b);
@@ -200,6 +233,11 @@ Tensor binary_(BinaryOp op, const Tensor& a, const Operand& b) {
 }
 
 Tensor compare(CompareOp op, const Operand& a, const Operand& b) {
+  if (!same_device(a.tensor, b.tensor)) {
+    Tensor x = a.tensor, y = b.tensor;
+    join_devices(compare_name(op), {&x, &y});
+    return apply<Compare>(x, y, op, a.number);
+  }
   return apply<Compare>(a.tensor, b.tensor, op, a.tensor.defined() ? b.number : a.number);
 }
 

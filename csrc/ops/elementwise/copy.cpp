@@ -84,18 +84,20 @@ struct Copy {
   static constexpr const char* name = "copy_";
   Dims shape;
   DType dtype;
+  DeviceIndex from;
   void check(const Tensor& src, const Tensor& x) {
     if (broadcast_shapes(name, x.shape(), src.shape()) != x.shape())
       throw ValueError(str("copy_: shape ", src.shape(), " does not broadcast to ", x.shape()));
     shape = src.shape();
     dtype = src.dtype();
+    from = src.device();
   }
   Tensor forward(Saved&, const Tensor& src, const Tensor& x) {
     copy_into(x, apart_from(x, src));
     return x.detach();
   }
   void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
-    if (dx.needs(0)) dx[0] = reduce_gradient(dy[0], shape, dtype);
+    if (dx.needs(0)) dx[0] = to_device(reduce_gradient(dy[0], shape, dtype), from);
     if (dx.needs(1)) dx[1] = zeros_of(dy[0]);
   }
 };
@@ -182,6 +184,23 @@ Tensor copy_(const Tensor& x, const Tensor& src) {
   const Tensor y = apply<Copy>(src, x);
   end_inplace(x, y);
   return x;
+}
+
+Tensor joined(const char* op, DeviceIndex device, const Tensor& x) {
+  if (!x.defined() || x.device() == device) return x;
+  if (x.device() == kCpu && x.dim() == 0) return to_device(x, device);
+  throw DeviceError(str(op, ": expected tensors on one device, got one on ", device_name(device), " and one of shape ",
+                        x.shape(), " on ", device_name(x.device()), "; move it with .to(device)"));
+}
+
+void join_devices(const char* op, std::initializer_list<Tensor*> operands) {
+  DeviceIndex device = kCpu;
+  for (const Tensor* x : operands) {
+    if (!x->defined() || (x->device() == kCpu && x->dim() == 0)) continue;
+    device = x->device();
+    break;
+  }
+  for (Tensor* x : operands) *x = joined(op, device, *x);
 }
 
 void check_inplace_type(const char* op, const Tensor& x, DType result) {

@@ -98,7 +98,7 @@ constexpr int kTile = 32, kTileRows = 8;
 /// Matrices y[i, j] = x[i, j] where y is contiguous along j and x along i, by tiles in shared memory; the dimensions
 /// before them are in the order of the loop.
 struct Transposition {
-  int32_t outer_rank;
+  int64_t outer_rank;
   int64_t rows, columns, tiles_down, tiles_across, tiles;
   int64_t y_row, x_column;  // strides in bytes
   int64_t shape[kLoopRank], y_stride[kLoopRank], x_stride[kLoopRank];
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kTile* kTileRows) transpose_kernel(char* y, co
     int64_t rest = at;
     const int64_t j0 = divide(rest, t.tiles_across) * kTile, i0 = divide(rest, t.tiles_down) * kTile;
     int64_t yo = 0, xo = 0;
-    for (int d = t.outer_rank - 1; d >= 0; --d) {
+    for (int d = static_cast<int>(t.outer_rank) - 1; d >= 0; --d) {
       const int64_t c = divide(rest, t.shape[d]);
       yo += c * t.y_stride[d];
       xo += c * t.x_stride[d];

@@ -11,82 +11,17 @@
 #include <type_traits>
 
 #include "cuda/cuda.h"
+#include "cuda/pack.h"
 #include "ops/elementwise/kernels.h"
 
 namespace fastnn {
 namespace cuda {
 
-template <class T>
-struct ElemOf;
-template <>
-struct ElemOf<float> {
-  static constexpr Elem value = Elem::f32;
-};
-template <>
-struct ElemOf<double> {
-  static constexpr Elem value = Elem::f64;
-};
-template <>
-struct ElemOf<int64_t> {
-  static constexpr Elem value = Elem::i64;
-};
-template <>
-struct ElemOf<int32_t> {
-  static constexpr Elem value = Elem::i32;
-};
-template <>
-struct ElemOf<uint8_t> {
-  static constexpr Elem value = Elem::u8;
-};
-
-/// N elements that lie together; N * sizeof(T) is a power of 2, at most 16, and so is the address.
-template <class T, int N>
-struct Pack {
-  T v[N];
-};
-template <int Bytes>
-struct WordOf;
-template <>
-struct WordOf<1> {
-  typedef uint8_t type;
-};
-template <>
-struct WordOf<2> {
-  typedef uint16_t type;
-};
-template <>
-struct WordOf<4> {
-  typedef unsigned type;
-};
-template <>
-struct WordOf<8> {
-  typedef uint2 type;
-};
-template <>
-struct WordOf<16> {
-  typedef uint4 type;
-};
-template <class T, int N>
-__device__ inline Pack<T, N> load_pack(const char* p) {
-  typedef typename WordOf<static_cast<int>(sizeof(T)) * N>::type Word;
-  const Word w = *reinterpret_cast<const Word*>(p);
-  Pack<T, N> x;
-  memcpy(&x, &w, sizeof w);
-  return x;
-}
-template <class T, int N>
-__device__ inline void store_pack(char* p, const Pack<T, N>& x) {
-  typedef typename WordOf<static_cast<int>(sizeof(T)) * N>::type Word;
-  Word w;
-  memcpy(&w, &x, sizeof w);
-  *reinterpret_cast<Word*>(p) = w;
-}
-
 /// What a kernel gets of a Loop: N operands (the result first), null ones replaced by numbers.
 template <int N, class T>
 struct LoopArgs {
   int64_t n;
-  int32_t rank;  // at least 1
+  int64_t rank;  // at least 1
   char* base[N];
   T number[N];
   int64_t shape[kLoopRank];
@@ -147,7 +82,7 @@ template <class F, int Run, int N, int... K>
 __device__ inline void loop_step(const F& f, const LoopArgs<N, typename F::In>& a, int64_t pos,
                                  std::integer_sequence<int, K...>) {
   int64_t at[N];
-  const int inner = a.rank - 1;
+  const int inner = static_cast<int>(a.rank) - 1;
   if (inner == 0) {
 #pragma unroll
     for (int k = 0; k < N; ++k) at[k] = pos * a.stride[k][0];
@@ -188,7 +123,7 @@ __global__ void __launch_bounds__(kLoopBlock) loop_kernel(F f, LoopArgs<F::arity
 /// cross rows, and all runs are aligned.
 template <int N, class T>
 bool loop_runs(const LoopArgs<N, T>& a, const int64_t (&size)[N], int run) {
-  const int inner = a.rank - 1;
+  const int inner = static_cast<int>(a.rank) - 1;
   if (inner > 0 && a.shape[inner] % run != 0) return false;
   for (int k = 0; k < N; ++k) {
     if (a.base[k] == nullptr || (k > 0 && a.stride[k][inner] == 0)) continue;

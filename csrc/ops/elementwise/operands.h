@@ -1,6 +1,8 @@
 // From tensors to the loop descriptors of the elementwise kernels, and what all families share. Host side.
 #pragma once
 
+#include <initializer_list>
+
 #include "ops/elementwise/elementwise.h"
 
 namespace fastnn {
@@ -57,9 +59,18 @@ inline DType floating(DType t) { return is_floating(t) ? t : DType::float32; }
 /// `x`, or a copy where writing into `out` would change it under way: overlapping, but not the same window.
 inline Tensor apart_from(const Tensor& out, const Tensor& x) {
   if (!x.defined() || x.impl() == out.impl() || !may_share_memory(out, x)) return x;
-  const bool same =
-      out.address() == x.address() && out.dtype() == x.dtype() && out.shape() == x.shape() && out.strides() == x.strides();
+  const bool same = out.address() == x.address() && out.dtype() == x.dtype() && out.shape() == x.shape() &&
+                    out.strides() == x.strides();
   return same ? x : clone(x.detach());
+}
+
+/// A 0-d tensor of the CPU moved to `device`, others as they are; DeviceError naming `op` for one that is elsewhere.
+Tensor joined(const char* op, DeviceIndex device, const Tensor& x);
+/// The operands of one function: 0-d tensors of the CPU go where the others are; DeviceError naming `op` where those
+/// are on different devices.
+void join_devices(const char* op, std::initializer_list<Tensor*> operands);
+inline bool same_device(const Tensor& a, const Tensor& b) {
+  return !a.defined() || !b.defined() || a.device() == b.device();
 }
 
 /// In place, x keeps its dtype: a higher kind (float into integer) is an error.

@@ -42,6 +42,13 @@ struct Where {
   }
 };
 
+const char* ternary_name(TernaryOp op) {
+#define FASTNN_X(f, ...) #f,
+  constexpr const char* names[] = {FASTNN_TERNARY(FASTNN_X)};
+#undef FASTNN_X
+  return names[static_cast<int>(op)];
+}
+
 struct Ternary {
   const char* name = "";
   TernaryOp op;
@@ -51,11 +58,8 @@ struct Ternary {
   DType dtypes[3] = {};
   void check(const Tensor& a, const Tensor& b, const Tensor& c, TernaryOp f, double scale, const Scalar& vb,
              const Scalar& vc) {
-#define FASTNN_X(f, ...) #f,
-    constexpr const char* names[] = {FASTNN_TERNARY(FASTNN_X)};
-#undef FASTNN_X
     op = f;
-    name = names[static_cast<int>(f)];
+    name = ternary_name(f);
     p = scale;
     number[1] = vb.d, number[2] = vc.d;
     DType t = a.dtype();
@@ -95,11 +99,15 @@ struct Ternary {
 }  // namespace
 
 Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
-  return apply<Where>(condition, a.tensor, b.tensor, a.number, b.number);
+  Tensor c = condition, x = a.tensor, y = b.tensor;
+  join_devices(Where::name, {&c, &x, &y});
+  return apply<Where>(c, x, y, a.number, b.number);
 }
 
 Tensor ternary(TernaryOp op, const Tensor& a, const Operand& b, const Operand& c, double p) {
-  return apply<Ternary>(a, b.tensor, c.tensor, op, p, b.number, c.number);
+  Tensor x = a, y = b.tensor, z = c.tensor;
+  join_devices(ternary_name(op), {&x, &y, &z});
+  return apply<Ternary>(x, y, z, op, p, b.number, c.number);
 }
 
 }  // namespace fastnn

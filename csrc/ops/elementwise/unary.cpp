@@ -122,6 +122,7 @@ Tensor unary(UnaryOp op, const Tensor& x, const UnaryArgs& args) { return apply<
 
 Tensor unary_(UnaryOp op, const Tensor& x, const UnaryArgs& args) {
   const char* name = line(op).inplace_name;
+  const DeviceGuard here(x.device());
   begin_inplace(name, x);
   const DType type = unary_type(op, x, args);
   check_inplace_type(name, x, type);

@@ -69,7 +69,9 @@ struct CrossEntropy {
                      : target.dtype() == DType::int64 ? private_copy(target)
                                                       : contiguous(to(target, DType::int64));
     if (!target.is_floating())
-      launch_host(&check_labels, label, t.data<int64_t>(), args.rows, args.cols, args.ignore_index);
+      check_on_cpu(t, [&](const Tensor& here) {
+        launch_host(&check_labels, label, here.data<int64_t>(), args.rows, args.cols, args.ignore_index);
+      });
     const int64_t block = rows_per_block(args.cols), blocks = (args.rows + block - 1) / block;
     const bool reduces = reduction != Reduction::none;
     const Tensor lse = empty(rows_shape, x.dtype()), sums = empty({blocks, 2}, DType::float64),

@@ -22,8 +22,8 @@ Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, int
 
 /// What both kernels read. float32 or float64 by `is_double`; null pointers: absent.
 struct CrossEntropyArgs {
-  bool is_double;
-  bool is_log;  // x holds log-probabilities already (nll_loss)
+  int32_t is_double;
+  int32_t is_log;  // x holds log-probabilities already (nll_loss)
   int64_t rows, cols;
   const void* x;
   const int64_t* label;  // or

@@ -48,9 +48,10 @@ void check_unit(const T* p, int64_t n) {
 }
 
 void check_probabilities(const Tensor& x) {
-  const Tensor c = contiguous(x.detach());
-  if (x.dtype() == DType::float32) launch_host(&check_unit<float>, c.data<float>(), c.numel());
-  if (x.dtype() == DType::float64) launch_host(&check_unit<double>, c.data<double>(), c.numel());
+  check_on_cpu(contiguous(x.detach()), [](const Tensor& c) {
+    if (c.dtype() == DType::float32) launch_host(&check_unit<float>, c.data<float>(), c.numel());
+    if (c.dtype() == DType::float64) launch_host(&check_unit<double>, c.data<double>(), c.numel());
+  });
 }
 
 }  // namespace

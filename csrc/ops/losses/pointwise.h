@@ -30,15 +30,15 @@ Tensor pointwise_loss(const char* name, PointwiseLoss loss, const Tensor& x, con
                       Reduction reduction, const Tensor& weight, const Tensor& mask, const Tensor& pos_weight);
 
 struct PointwiseArgs {
-  int loss;
-  bool is_double;
+  int32_t loss;
+  int32_t is_double;
   int64_t n;
   const void *x, *t;
   const void* w;  // weight; null: 1
   const void* m;  // mask of 0 and 1; null: 1
   const void* q;  // null: 1
   double p;
-  bool count_weights;  // "mean" divides by the sum of the weights, not by how many there are
+  int64_t count_weights;  // "mean" divides by the sum of the weights, not by how many there are
 };
 /// y[i] (may be null); sums is scratch of 2 doubles per block of `block` elements.
 FASTNN_KERNEL(pointwise_loss_forward, const PointwiseArgs& args, const Reduced& reduced, void* y, double* sums,

@@ -76,6 +76,7 @@ Tensor random_(const char* op, const Tensor& x, Distribution what, double a, dou
   check_parameters(op, what, a, b);
   if (!x.is_floating() && what != Distribution::bernoulli)
     throw TypeError(str(op, ": expected a floating tensor, got ", x.dtype()));
+  const DeviceGuard here(x.device());
   begin_inplace(op, x);
   const RandomState state = next_random_state();
   const Tensor y = x.is_contiguous() ? x : empty_like(x);
@@ -92,9 +93,10 @@ Tensor random(const char* op, const Dims& shape, DType dtype, Distribution what,
 Tensor bernoulli(const Tensor& x) {
   if (!x.is_floating()) throw TypeError(str("bernoulli: expected a floating tensor of probabilities, got ", x.dtype()));
   NoGrad guard;
+  const DeviceGuard here(x.device());
   const Tensor p = contiguous(x), y = empty_like(p);
   const RandomState state = next_random_state();
-  launch_host(&check_probabilities, p.raw(), p.dtype(), p.numel());
+  check_on_cpu(p, [](const Tensor& q) { launch_host(&check_probabilities, q.raw(), q.dtype(), q.numel()); });
   if (y.numel() != 0) launch(kernels::random_bernoulli, y.raw(), p.raw(), y.numel(), elem_of(y.dtype()), state.get());
   return y;
 }
@@ -127,10 +129,12 @@ Tensor example_uniform(uint64_t seed, int64_t epoch, int64_t draw, const Tensor&
     throw ValueError(
         str("example_uniform: expected an epoch below 2^32, a draw below 2^15 and at most 2^16 numbers, got ", epoch,
             ", ", draw, " and ", count));
-  const Tensor i = contiguous(index), y = empty({i.shape()[0], count}, DType::float64);
   const uint64_t stream = uint64_t{1} << 63 | static_cast<uint64_t>(epoch) << 31 | static_cast<uint64_t>(draw) << 16;
+  const Tensor i = contiguous(on_cpu(index));
+  const DeviceGuard host(kCpu);
+  const Tensor y = empty({i.shape()[0], count}, DType::float64);
   if (y.numel()) launch_host(&fill_examples, y.data<double>(), i.data<int64_t>(), i.shape()[0], count, seed, stream);
-  return y;
+  return to_device(y, index.device());
 }
 
 Tensor dropout(const Tensor& x, double p, bool training) {
