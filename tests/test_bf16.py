@@ -95,7 +95,7 @@ def test_epilogue_gradients_and_doubles(bf16):
 
 def test_setting():
     assert fastnn.get_matmul_precision() == "float32"
-    with pytest.raises(ValueError, match="set_matmul_precision: expected 'float32' or 'bf16', got 'fp8'"):
+    with pytest.raises(ValueError, match="set_matmul_precision: expected 'float32', 'bf16' or 'tf32', got 'fp8'"):
         fastnn.set_matmul_precision("fp8")
 
 

@@ -126,7 +126,7 @@ def test_sorts(dtype):
 
 @every_dtype
 def test_row_norms(dtype):
-    for shape in [*ROWS, (600, 12)]:
+    for shape in [*ROWS, (600, 12), (300, 600), (2100, 130)]:
         x, w, b = (normal(*s, dtype=dtype) for s in (shape, shape[1:], shape[1:]))
         compare(F.layer_norm, [x + np.array(3, dtype)], shape[1:], grad=100)
 

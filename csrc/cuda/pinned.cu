@@ -12,7 +12,8 @@ namespace {
 
 struct Pinned {
   size_t bytes = 0;
-  cudaEvent_t copied = nullptr;  // behind the last copy that was not waited for
+  cudaEvent_t copied = nullptr;  // behind the last copy that was not waited for, of
+  int device = 0;                // this one
   bool taken = false;
 };
 std::mutex pinned_mutex;
@@ -28,14 +29,17 @@ void* host_allocate(int64_t bytes) {
   while (size < static_cast<size_t>(bytes)) size *= 2;
   std::lock_guard<std::mutex> lock(pinned_mutex);
   for (auto& [p, block] : pinned()) {
-    if (block.taken || block.bytes != size || (block.copied && cudaEventQuery(block.copied) != cudaSuccess)) continue;
+    if (block.taken || block.bytes != size) continue;
+    if (block.copied && cudaEventQuery(block.copied) != cudaSuccess) {
+      cudaGetLastError();  // "not ready" is no error
+      continue;
+    }
     block.taken = true;
     return p;
   }
-  cudaGetLastError();  // "not ready" is no error
   void* p = nullptr;
   check(cudaHostAlloc(&p, size, cudaHostAllocDefault), "cudaHostAlloc");
-  pinned()[static_cast<char*>(p)] = {size, nullptr, true};
+  pinned()[static_cast<char*>(p)] = {size, nullptr, 0, true};
   return p;
 }
 void host_deallocate(void* p) noexcept {
@@ -46,7 +50,13 @@ void pinned_copied(const void* from) {
   std::lock_guard<std::mutex> lock(pinned_mutex);
   auto it = pinned().upper_bound(static_cast<char*>(const_cast<void*>(from)));
   Pinned& block = std::prev(it)->second;
+  if (block.copied && block.device != current_device()) {  // events are of one device
+    cudaEventSynchronize(block.copied);
+    cudaEventDestroy(block.copied);
+    block.copied = nullptr;
+  }
   if (!block.copied) check(cudaEventCreateWithFlags(&block.copied, cudaEventDisableTiming), "cudaEventCreate");
+  block.device = current_device();
   check(cudaEventRecord(block.copied, stream()), "cudaEventRecord");
 }
 void free_pinned() {

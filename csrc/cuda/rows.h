@@ -92,10 +92,11 @@ bool with_team(int64_t n, const F& f) {
     f(std::integral_constant<int, 1>(), power_of_two(packs, kWarp), std::false_type());
   } else if (packs <= 2 * kWarp) {
     f(std::integral_constant<int, 2>(), kWarp, std::false_type());
-  } else if (packs <= 4 * kWarp) {
-    f(std::integral_constant<int, 4>(), kWarp, std::false_type());
-  } else if constexpr (kMost >= 8) {
-    f(std::integral_constant<int, 8>(), kWarp, std::false_type());
+  } else if constexpr (kMost >= 4) {
+    if (packs <= 4 * kWarp)
+      f(std::integral_constant<int, 4>(), kWarp, std::false_type());
+    else if constexpr (kMost >= 8)
+      f(std::integral_constant<int, 8>(), kWarp, std::false_type());
   }
   return true;
 }

@@ -48,6 +48,7 @@ struct Entry {
 #include "ops/norm/response_norm.h"
 #include "ops/norm/row_norm.h"
 #include "ops/optim/optim_kernels.h"
+#include "ops/pad/pad.h"
 #include "ops/pool/pool.h"
 #include "ops/random_fill/random_fill.h"
 #include "ops/reduce/reduce_kernels.h"

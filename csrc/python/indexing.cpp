@@ -93,6 +93,7 @@ class KeyReader {
         else
           arrays_[i] = index_tensor(o);
       }
+      if (arrays_[i].defined()) arrays_[i] = to_device(arrays_[i], x_.device());
       used_ += arrays_[i].defined() && arrays_[i].dtype() == DType::bool_ ? arrays_[i].dim() : 1;
     }
     if (used_ > x_.dim())
@@ -131,6 +132,7 @@ class KeyReader {
 
   void add_mask(const Tensor& mask) {
     if (mask.dim() == 0) {  // a new axis of size 1, kept or emptied
+      const DeviceGuard here(x_.device());
       key_.indices.push_back(empty({item(mask).i}, DType::int64));
       fill_into(key_.indices.back(), Scalar(0));
       key_.axes.push_back(out_);
@@ -191,7 +193,10 @@ void without_gil(bool large, const F& f) {
 Tensor value_tensor(const Tensor& x, PyObject* value) {
   if (is_tensor(value)) return unwrap(value);
   Scalar number;
-  if (scalar_from_object(value, number)) return number_as("index assignment", number, x.dtype());
+  if (scalar_from_object(value, number)) {
+    const DeviceGuard here(x.device());
+    return number_as("index assignment", number, x.dtype());
+  }
   if (!is_array_like(value) || PyUnicode_Check(value) || PyBytes_Check(value))
     throw TypeError(str("index assignment: expected a number, a tensor or an array, got ", Py_TYPE(value)->tp_name));
   const DType t = x.dtype();
@@ -224,7 +229,7 @@ int tensor_setitem(PyObject* self, PyObject* key_object, PyObject* value) {
     const Tensor& x = unwrap(self);
     if (!value) throw TypeError("index: elements of a tensor cannot be deleted");
     const Key key = KeyReader(x, key_object).read();
-    const Tensor v = value_tensor(x, value);
+    const Tensor v = to_device(value_tensor(x, value), x.device());
     const Tensor target = key.whole && !key.indices.empty() ? x : basic_window(x, key);
     without_gil(target.numel() >= kLarge, [&] {
       if (key.indices.empty())

@@ -25,8 +25,8 @@ void check_threshold(const char* op, const char* what, double v) {
   if (!(v >= 0 && v <= 1)) throw ValueError(str(op, ": ", what, " expects a number in [0, 1], got ", v));
 }
 
-// The first n elements in memory of their own.
-Tensor head(const Tensor& x, int64_t n) { return clone(alias(x, {n}, {1}, x.impl()->offset)); }
+// The first `count` elements in memory of their own.
+Tensor head(const Tensor& x, const Tensor& count) { return clone(alias(x, {item(count).i}, {1}, x.impl()->offset)); }
 
 }  // namespace
 
@@ -40,12 +40,13 @@ Tensor nms(const char* op, const Tensor& boxes, const Tensor& scores, const Tens
       throw ValueError(str(op, ": expected classes of shape ", scores.shape(), ", got ", classes.shape()));
   }
   refuse_in_capture("nms: a shape depends on data");
+  const DeviceGuard here(boxes.device());
   const int64_t n = scores.numel();
   const Tensor b = contiguous(boxes.detach()), s = contiguous(scores.detach());
   const Tensor keep = empty({n}, DType::int64), scratch = empty({nms_scratch(n, b.itemsize())}, DType::uint8);
-  int64_t count = 0;
-  launch(kernels::nms_select, static_cast<int>(b.dtype()), keep.data<int64_t>(), &count, b.raw(), s.raw(),
-         groups.defined() ? groups.data<int64_t>() : nullptr, n, iou_threshold, scratch.raw());
+  const Tensor count = empty({}, DType::int64);
+  launch(kernels::nms_select, static_cast<int>(b.dtype()), keep.data<int64_t>(), count.data<int64_t>(), b.raw(),
+         s.raw(), groups.defined() ? groups.data<int64_t>() : nullptr, n, iou_threshold, scratch.raw());
   return head(keep, count);
 }
 
@@ -58,12 +59,13 @@ SoftNms soft_nms(const Tensor& boxes, const Tensor& scores, bool gaussian, doubl
   if (!std::isfinite(score_threshold))
     throw ValueError(str(op, ": score_threshold expects a finite number, got ", score_threshold));
   refuse_in_capture("soft_nms: a shape depends on data");
+  const DeviceGuard here(boxes.device());
   const int64_t n = scores.numel();
   const Tensor b = contiguous(boxes.detach()), s = contiguous(scores.detach()), taken = empty({n}, b.dtype());
   const Tensor keep = empty({n}, DType::int64), scratch = empty({nms_scratch(n, b.itemsize())}, DType::uint8);
-  int64_t count = 0;
-  launch(kernels::soft_nms_select, static_cast<int>(b.dtype()), keep.data<int64_t>(), taken.raw(), &count, b.raw(),
-         s.raw(), n, gaussian, iou_threshold, sigma, score_threshold, scratch.raw());
+  const Tensor count = empty({}, DType::int64);
+  launch(kernels::soft_nms_select, static_cast<int>(b.dtype()), keep.data<int64_t>(), taken.raw(),
+         count.data<int64_t>(), b.raw(), s.raw(), n, gaussian, iou_threshold, sigma, score_threshold, scratch.raw());
   return {head(keep, count), head(taken, count)};
 }
 

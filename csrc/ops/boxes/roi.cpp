@@ -21,8 +21,10 @@ void check_rows(const char* op, const void* regions, int64_t n, int64_t images) 
 
 // Image numbers are addresses: checked before every use.
 void check_regions(const char* op, const Tensor& regions, int64_t images) {
-  launch_host(regions.dtype() == DType::float32 ? &check_rows<float> : &check_rows<double>, op,
-              static_cast<const void*>(regions.raw()), regions.shape()[0], images);
+  check_on_cpu(regions, [&](const Tensor& here) {
+    launch_host(here.dtype() == DType::float32 ? &check_rows<float> : &check_rows<double>, op,
+                static_cast<const void*>(here.raw()), here.shape()[0], images);
+  });
 }
 
 RoiGeometry geometry(const char* op, const Tensor& x, const Tensor& regions, int64_t height, int64_t width,

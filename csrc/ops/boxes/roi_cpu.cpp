@@ -2,43 +2,13 @@
 
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
-#include "ops/boxes/boxes.h"
+#include "ops/boxes/roi_axis.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-inline double floor_of(double x) { return __builtin_floor(x); }
-
-// --- bins of roi_pool ---------------------------------------------------------------------------------------------
-
-// Cells [low, high) of bin b along one axis of a region.
-struct Bin {
-  int64_t low, high;
-};
-template <class T>
-struct PoolAxisOf {
-  int64_t start, size, bins;
-  T step;
-  PoolAxisOf(T from, T to, double scale, int64_t cells, int64_t n) : size(cells), bins(n) {
-    start = rounded(static_cast<double>(from * static_cast<T>(scale)));
-    const int64_t length = rounded(static_cast<double>(to * static_cast<T>(scale))) - start + 1;
-    step = static_cast<T>(length > 1 ? length : 1) / static_cast<T>(n);
-  }
-  Bin bin(int64_t b) const {
-    return {inside(start + static_cast<int64_t>(__builtin_floor(static_cast<double>(static_cast<T>(b) * step)))),
-            inside(start + static_cast<int64_t>(__builtin_ceil(static_cast<double>(static_cast<T>(b + 1) * step))))};
-  }
-
- private:
-  // Half away from zero; far outside any image all is the same.
-  static int64_t rounded(double x) {
-    x = x < 0 ? -floor_of(0.5 - x) : floor_of(x + 0.5);
-    const double far = 1e12;
-    return static_cast<int64_t>(x > far ? far : x < -far ? -far : x);
-  }
-  int64_t inside(int64_t at) const { return at < 0 ? 0 : at < size ? at : size; }
-};
+// --- roi_pool -------------------------------------------------------------------------------------------------------
 
 template <class T>
 void pool_forward(T* y, int64_t* place, const T* x, const T* regions, const RoiGeometry& g) {
@@ -93,46 +63,7 @@ void pool_backward(T* dx, const T* dy, const int64_t* place, const T* regions, c
   });
 }
 
-// --- samples of roi_align -------------------------------------------------------------------------------------------
-
-// One axis of a region: where its samples are, and between which cells.
-template <class T>
-struct AlignAxis {
-  T start, step, between;
-  int64_t samples;  // a bin
-  int64_t cells;
-  AlignAxis(T from, T to, int64_t size, int64_t bins, const RoiGeometry& g) : cells(size) {
-    const T scale = static_cast<T>(g.scale), offset = g.aligned ? T(0.5) : T(0);
-    start = from * scale - offset;
-    T length = (to * scale - offset) - start;
-    if (!g.aligned && !(length > 1)) length = 1;
-    step = length / static_cast<T>(bins);
-    if (g.sampling_ratio > 0) {
-      samples = g.sampling_ratio;
-    } else {
-      samples = step > T(kMostSamples) ? kMostSamples
-                : step > 0             ? static_cast<int64_t>(__builtin_ceil(static_cast<double>(step)))
-                                       : 0;
-    }
-    between = step / static_cast<T>(samples > 0 ? samples : 1);
-  }
-  /// Cells and weights of sample s of bin b; false where it lies outside the image.
-  bool sample(int64_t b, int64_t s, int64_t& low, int64_t& high, T& low_share, T& high_share) const {
-    T at = start + static_cast<T>(b) * step + (static_cast<T>(s) + T(0.5)) * between;
-    if (!(at >= -1 && at <= static_cast<T>(cells))) return false;
-    if (at <= 0) at = 0;
-    low = static_cast<int64_t>(at);
-    if (low >= cells - 1) {
-      high = low = cells - 1;
-      at = static_cast<T>(low);
-    } else {
-      high = low + 1;
-    }
-    high_share = at - static_cast<T>(low);
-    low_share = 1 - high_share;
-    return true;
-  }
-};
+// --- roi_align ------------------------------------------------------------------------------------------------------
 
 /// f(bin, four cells, four weights) for every sample of region k; the weights add up to one over a bin.
 template <class T, class F>

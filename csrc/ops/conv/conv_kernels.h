@@ -25,6 +25,7 @@ struct ConvArgs {
   int64_t w_tap[3] = {0, 0, 0}, w_c = 0, w_f = 0, w_group = 0;
   const T* bias = nullptr;
   Activation act = Activation::none;
+  MatmulPrecision precision = MatmulPrecision::float32;  // on a device; the CPU's convolutions are in float32
 
   // Always inline: a copy compiled for one instruction set must not be what the others call.
   [[gnu::always_inline]] int64_t tap_count() const { return taps[0] * taps[1] * taps[2]; }
@@ -132,9 +133,10 @@ FASTNN_KERNEL(conv_weight_gradient_f64, const ConvArgs<double>& args, const doub
               double* scratch)
 
 /// The adjoint where x has few channels: x = act( dx of conv for dy, + bias ), x dense [N, in..., groups * C] and dy
-/// dense [N, out..., groups * F]; y is not used. Scratch: conv_scatter_scratch elements.
-FASTNN_KERNEL(conv_scatter_f32, const ConvArgs<float>& args, float* x, const float* dy, float* scratch)
-FASTNN_KERNEL(conv_scatter_f64, const ConvArgs<double>& args, double* x, const double* dy, double* scratch)
+/// dense [N, out..., groups * F]; y is not used. Scratch: conv_scatter_scratch elements. On a device that has no narrow
+/// vectors to fill, the sums over windows are as good.
+FASTNN_CPU_KERNEL(conv_scatter_f32, const ConvArgs<float>& args, float* x, const float* dy, float* scratch)
+FASTNN_CPU_KERNEL(conv_scatter_f64, const ConvArgs<double>& args, double* x, const double* dy, double* scratch)
 
 /// Whether conv_scatter is the better adjoint: vectors would be half empty otherwise. Not for strides of one where the
 /// pixels can be widened and that costs less (in vectors of a pixel: products, and what adding up windows takes).

@@ -23,16 +23,20 @@ ConvArgs<T> args_of(const ConvShape& s, const ConvWeights& weights, int64_t N, c
     g.stride[a] = s.stride[a], g.dilation[a] = s.dilation[a], g.pad[a] = s.before[a];
   }
   g.w = w, g.w_c = weights.w_c, g.w_f = weights.w_f, g.w_group = weights.w_group;
+  g.precision = current_device() == kCpu ? MatmulPrecision::float32 : matmul_precision();
   g.w_tap[2] = weights.tap, g.w_tap[1] = g.w_tap[2] * s.taps[2], g.w_tap[0] = g.w_tap[1] * s.taps[1];
   return g;
 }
 
+/// Working memory of the CPU's kernels; those of a device take their own.
+Tensor scratch_of(int64_t elements, DType dtype) { return empty({current_device() == kCpu ? elements : 0}, dtype); }
+
 void forward(const ConvArgs<float>& g, DType dtype) {
-  const Tensor scratch = empty({conv_forward_scratch(g)}, dtype);
+  const Tensor scratch = scratch_of(conv_forward_scratch(g), dtype);
   launch(kernels::conv_forward_f32, g, scratch.data<float>());
 }
 void forward(const ConvArgs<double>& g, DType dtype) {
-  const Tensor scratch = empty({conv_forward_scratch(g)}, dtype);
+  const Tensor scratch = scratch_of(conv_forward_scratch(g), dtype);
   launch(kernels::conv_forward_f64, g, scratch.data<double>());
 }
 
@@ -81,7 +85,7 @@ void adjoint(const ConvShape& s, const ConvWeights& weights, const Tensor& x, co
   ConvArgs<T> whole = args_of<T>(s, weights, x.shape()[0], w.data<T>());
   whole.bias = bias.defined() ? bias.data<T>() : nullptr;
   whole.act = act;
-  if (conv_scatters(whole)) return scatter(whole, x, y);
+  if (current_device() == kCpu && conv_scatters(whole)) return scatter(whole, x, y);
   bool all[3];
   const std::vector<Residue> of[3] = {residues(s, 0, all[0]), residues(s, 1, all[1]), residues(s, 2, all[2])};
   if (!all[0] || !all[1] || !all[2]) {  // positions that no tap reaches
@@ -142,7 +146,7 @@ template <class T>
 void gradient(const Kernel<void(const ConvArgs<T>&, const T*, T*, T*, T*)>& kernel, ConvArgs<T> g, const Tensor& dw,
               const Tensor& db, const Tensor& x, const Tensor& dy) {
   g.x = x.data<T>();
-  const Tensor scratch = empty({conv_weight_scratch(g)}, dw.dtype());
+  const Tensor scratch = scratch_of(conv_weight_scratch(g), dw.dtype());
   launch(kernel, g, dy.data<T>(), dw.data<T>(), db.defined() ? db.data<T>() : nullptr, scratch.data<T>());
 }
 

@@ -49,12 +49,12 @@ struct Embedding {
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     const Tensor& ids = saved[0];
     const Tensor g = contiguous(dy[0]), dw = empty({v, d}, g.dtype());
-    // Checked again: the ids may share memory with an array that was changed since.
-    check_indices(name, ids, 0, v, false);
+    check_indices_again(name, ids, 0, v, false);
     const Lists lists(ids, v, padding);
     launch(kernels::embedding_backward, static_cast<int>(g.dtype()), dw.raw(), g.raw(),
-           EmbeddingGrad{lists.head.data<int64_t>(), lists.next.data<int64_t>(), nullptr, nullptr, nullptr, nullptr}, v,
-           d);
+           EmbeddingGrad{lists.head.data<int64_t>(), lists.next.data<int64_t>(), nullptr, nullptr, nullptr, nullptr,
+                         ids.numel()},
+           v, d);
     dx[0] = dw;
   }
 };
@@ -81,7 +81,7 @@ struct EmbeddingBag {
              bool include_last, int64_t padding_idx) {
     check_table(name, weight, padding_idx);
     v = weight.shape()[0], last = include_last;
-    bags = {ids.numel(), 0, weight.shape()[1], nullptr, nullptr, padding_idx, mode};
+    bags = {ids.numel(), 0, v, weight.shape()[1], nullptr, nullptr, padding_idx, mode};
     if (ids.dim() == 2) {
       if (offsets.defined()) throw ValueError(str(name, ": ids of shape ", ids.shape(), " take no offsets"));
       bags.bags = ids.shape()[0];
@@ -94,7 +94,9 @@ struct EmbeddingBag {
       bags.bags = include_last ? given - 1 : given;
       if (bags.bags == 0 && ids.numel() > 0)
         throw ValueError(str(name, ": ", ids.numel(), " ids but no bag: offsets are empty"));
-      launch_host(&check_offsets, offsets.data<int64_t>(), given, ids.numel(), include_last);
+      check_on_cpu(offsets, [&](const Tensor& here) {
+        launch_host(&check_offsets, here.data<int64_t>(), given, ids.numel(), include_last);
+      });
     }
     if (scale.defined()) {
       if (mode != BagMode::sum) throw ValueError(str(name, ": per_sample_weights are for mode 'sum' only"));
@@ -125,12 +127,17 @@ struct EmbeddingBag {
     const Tensor g = contiguous(dy[0]), &scale = saved[1], &ids = saved[2], &start = saved[3], &bag = saved[4],
                  &arg = saved[6];
     const int type = static_cast<int>(g.dtype());
-    check_indices(name, ids, 0, v, false);
+    check_indices_again(name, ids, 0, v, false);
     if (dx.needs(0)) {
       const Lists lists(ids, v, bags.padding);
       const Tensor dw = empty({v, bags.d}, g.dtype());
-      EmbeddingGrad how{
-          lists.head.data<int64_t>(), lists.next.data<int64_t>(), bag.data<int64_t>(), nullptr, nullptr, nullptr};
+      EmbeddingGrad how{lists.head.data<int64_t>(),
+                        lists.next.data<int64_t>(),
+                        bag.data<int64_t>(),
+                        nullptr,
+                        nullptr,
+                        nullptr,
+                        bags.n};
       if (scale.defined()) how.scale = scale.raw();
       if (bags.mode == BagMode::mean) how.bag_scale = saved[5].data<double>();
       if (bags.mode == BagMode::max) how.arg = arg.data<int64_t>();
@@ -164,6 +171,7 @@ void embedding_renorm_(const Tensor& weight, const Tensor& ids, double max_norm,
   if (!(max_norm >= 0)) throw ValueError(str(op, ": expected max_norm >= 0, got ", max_norm));
   if (!(norm_type > 0)) throw ValueError(str(op, ": expected norm_type > 0, got ", norm_type));
   check_writable(op, weight);
+  const DeviceGuard here(weight.device());
   if (!weight.is_contiguous()) throw ValueError(str(op, ": weight must be contiguous"));
   const int64_t v = weight.shape()[0], d = weight.shape()[1];
   const Tensor index = as_index(op, ids);

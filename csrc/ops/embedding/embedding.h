@@ -34,7 +34,8 @@ Tensor embedding_bag(const Tensor& ids, const Tensor& weight, const Tensor& offs
 // The dtype is given as int (4: float32, 5: float64).
 FASTNN_KERNEL(embedding_gather, int type, void* y, const void* weight, const int64_t* ids, int64_t n, int64_t v,
               int64_t d)
-/// head[v]: the first entry whose id is v, next[i]: the one after i; -1: none. Entries of `padding` are left out.
+/// head[v]: the first entry whose id is v, next[i]: the one after i; -1: none. Entries of `padding` are left out. On a
+/// device `next` holds id * 2^32 + entry in order of id, and head[v] is the place of the first of them.
 FASTNN_KERNEL(embedding_lists, int64_t* head, int64_t* next, const int64_t* ids, int64_t n, int64_t v, int64_t padding)
 FASTNN_KERNEL(embedding_renorm, int type, void* weight, const int64_t* head, int64_t v, int64_t d, double max_norm,
               double norm_type)
@@ -47,13 +48,14 @@ struct EmbeddingGrad {
   const void* scale;        // factor of an entry; null: 1
   const double* bag_scale;  // factor of a bag; null: 1
   const int64_t* arg;       // [B, D] the entry that attains the maximum; null: sums
+  int64_t n;                // entries
 };
 FASTNN_KERNEL(embedding_backward, int type, void* dweight, const void* dy, const EmbeddingGrad& how, int64_t v,
               int64_t d)
 
 struct Bags {
-  int64_t n, bags, d;    // entries, bags, columns
-  const int64_t* start;  // [bags + 1]
+  int64_t n, bags, v, d;  // entries, bags, rows and columns of the table
+  const int64_t* start;   // [bags + 1]
   const int64_t* ids;
   int64_t padding;
   BagMode mode;

@@ -66,8 +66,7 @@ struct Gather {
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dy, Grads& dx) {
     const Tensor g = zeros(from, dy[0].dtype()), &index = saved[0];
-    // Checked again: the indices may share memory with an array that was changed since.
-    check_indices(name, index, dim, from[dim]);
+    check_indices_again(name, index, dim, from[dim]);
     launch(kernels::scatter_add_along, g.raw(), dy[0].raw(), index.data<int64_t>(), static_cast<int>(g.dtype()),
            make_loop(g, dy[0], index.shape(), dim));
     dx[0] = g;
@@ -105,7 +104,7 @@ struct Scatter {
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dys, Grads& dx) {
     const Tensor &dy = dys[0], &index = saved[0];
-    check_indices(name, index, dim, dy.shape()[dim]);
+    check_indices_again(name, index, dim, dy.shape()[dim]);
     if (dx.needs(1)) {
       const Tensor ds = add ? Gather::run(dy, index, dim) : owned(dy, index);
       dx[1] = ds;
@@ -204,7 +203,7 @@ Tensor scatter(const Tensor& x, int64_t dim, const Tensor& given, const Tensor& 
   const Tensor index = as_index(op, given);
   check_rank(op, "index", index, x);
   const int64_t d = normalize_axis(op, dim, x.dim());
-  const Tensor s = src.dim() == 0 ? expand(src, index.shape()) : src;
+  const Tensor s = src.dim() == 0 ? expand(to_device(src, x.device()), index.shape()) : src;
   check_rank(op, "src", s, x);
   if (s.dtype() != x.dtype()) throw TypeError(str(op, ": expected src of dtype ", x.dtype(), ", got ", s.dtype()));
   if (inplace) begin_inplace(op, x);
@@ -247,6 +246,7 @@ Tensor index_add(const Tensor& x, int64_t dim, const Tensor& given, const Tensor
   if (source.shape() != index_shape(x, indices, axes))
     throw ValueError(
         str("index_add: expected source of shape ", index_shape(x, indices, axes), ", got ", source.shape()));
+  const DeviceGuard here(x.device());
   const Tensor scaled = alpha.d == 1 ? source : mul(source, number_as("index_add", alpha, x.dtype()));
   if (!inplace) return index_put("index_add", x, indices, axes, scaled, true);
   index_put_("index_add", x, indices, axes, scaled, true);
@@ -266,7 +266,7 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
-  return apply<MaskedFill>(x, to(value, x.dtype()), mask);
+  return apply<MaskedFill>(x, to_device(to(value, x.dtype()), x.device()), mask);
 }
 
 Tensor nonzero(const Tensor& x) {
@@ -283,9 +283,13 @@ Tensor one_hot(const Tensor& x, int64_t num_classes, DType dtype) {
   if (num_classes == -1) {
     refuse_in_capture("one_hot without num_classes: a shape depends on data");
     if (i.numel() == 0) throw ValueError("one_hot: num_classes must be given where x has no elements");
-    num_classes = checked_add(*std::max_element(i.data<int64_t>(), i.data<int64_t>() + i.numel()), 1);
+    const Tensor values = on_cpu(i);
+    const DeviceGuard host(kCpu);
+    const int64_t* const first = values.data<int64_t>();
+    num_classes = checked_add(*std::max_element(first, first + values.numel()), 1);
     if (num_classes < 1) num_classes = 1;
   }
+  const DeviceGuard here(i.device());
   check_indices("one_hot", i, x.dim(), num_classes, false);
   Dims shape = x.shape();
   shape.push_back(num_classes);

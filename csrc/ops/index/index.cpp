@@ -1,6 +1,7 @@
 #include "ops/index/index.h"
 
 #include <climits>
+#include <numeric>
 
 #include "autograd/op.h"
 #include "ops/create/create.h"
@@ -34,15 +35,29 @@ Dims block_shape(const std::vector<Tensor>& indices) {
   return shape;
 }
 
-// Runs after the kernel that filled `bad`: before anything is written.
-void throw_if_bad(const char* op, const int64_t* bad, int64_t blocks, const int64_t* index, int64_t axis,
-                  int64_t size) {
+void throw_if_bad(const char* op, const BadIndex* bad, int64_t blocks, int64_t axis, int64_t size) {
   for (int64_t t = 0; t < blocks; ++t)
-    if (bad[t] >= 0)
-      throw IndexError(str(op, ": index ", index[bad[t]], " is out of bounds for axis ", axis, " with size ", size));
+    if (bad[t].found)
+      throw IndexError(str(op, ": index ", bad[t].value, " is out of bounds for axis ", axis, " with size ", size));
 }
 
-int64_t blocks_of(int64_t n) { return (n + kIndexGrain - 1) / kIndexGrain; }
+// What a kernel found, looked at before anything is written.
+class Findings {
+ public:
+  explicit Findings(int64_t n)
+      : blocks_((n + kIndexGrain - 1) / kIndexGrain), memory_(empty({blocks_ * 2}, DType::int64)) {}
+  BadIndex* data() const { return reinterpret_cast<BadIndex*>(memory_.data<int64_t>()); }
+  void check(const char* op, int64_t axis, int64_t size) const {
+    if (blocks_ == 0) return;
+    check_on_cpu(memory_, [&](const Tensor& here) {
+      launch_host(&throw_if_bad, op, reinterpret_cast<const BadIndex*>(here.data<int64_t>()), blocks_, axis, size);
+    });
+  }
+
+ private:
+  int64_t blocks_;
+  Tensor memory_;
+};
 
 // One int64 number of elements per position of the index block; IndexError before anything is done with them.
 Tensor offsets_of(const char* op, const std::vector<Tensor>& indices, const Dims& axes, const Dims& shape,
@@ -50,14 +65,14 @@ Tensor offsets_of(const char* op, const std::vector<Tensor>& indices, const Dims
   const Dims block = block_shape(indices);
   const Tensor offsets = empty({numel_of(block)}, DType::int64);
   const int64_t n = offsets.numel();
-  const Tensor bad = empty({blocks_of(n)}, DType::int64);
+  const Findings bad(n);
   for (size_t k = 0; k < indices.size(); ++k) {
     const Tensor& given = indices[k];
     const Tensor i = given.shape() == block ? given : contiguous(expand(given, block));
     const int64_t size = shape[axes[k]];
-    launch(kernels::index_offsets, offsets.data<int64_t>(), bad.data<int64_t>(), i.data<int64_t>(), n, size,
-           strides[axes[k]], k > 0);
-    launch_host(&throw_if_bad, op, bad.data<int64_t>(), bad.numel(), i.data<int64_t>(), axes[k], size);
+    launch(kernels::index_offsets, offsets.data<int64_t>(), bad.data(), i.data<int64_t>(), n, size, strides[axes[k]],
+           k > 0);
+    bad.check(op, axes[k], size);
   }
   return offsets;
 }
@@ -101,6 +116,16 @@ IndexLoop make_loop(const Dims& shape, const Dims& strides, const Dims& axes, co
   block_step(y, first, block_rank, loop.y_step);
   loop.n = 1;
   for (int64_t i = first; i < first + block_rank; ++i) loop.n *= y.shape()[i];
+  int64_t extent = 0;
+  for (int64_t a : axes) {
+    if (shape[a] <= 1) continue;
+    const int64_t reach = (shape[a] - 1) * strides[a];
+    loop.step = std::gcd(loop.step, strides[a]);
+    loop.low += reach < 0 ? reach : 0;
+    extent += reach < 0 ? -reach : reach;
+  }
+  if (loop.step == 0) loop.step = 1;
+  loop.places = extent / loop.step + 1;
   for (int g = 0; g < 2; ++g)
     for (int i = 0; i < rest[g].size(); ++i) {
       const int64_t axis = rest[g][i];
@@ -190,7 +215,7 @@ struct IndexPut {
     dx[0] = dy[0];
     if (accumulate) return;
     dx[0] = clone(dy[0]);
-    put(name, dx[0], indices, axes, scalar_tensor(Scalar(0), dy[0].dtype()), false);
+    put(name, dx[0], indices, axes, zeros({}, dy[0].dtype()), false);
   }
   // Of values written to one element only the last is in x: the other ones have no gradient.
   void keep_last(const Tensor& dv, const Tensor& x, const std::vector<Tensor>& indices) const {
@@ -270,18 +295,25 @@ void assign(const char* op, const Tensor& x, const Tensor& value) {
 
 std::vector<Tensor> nonzero_indices(const Tensor& given) {
   refuse_in_capture("nonzero: a shape depends on data");
+  const DeviceGuard here(given.device());
   const Tensor x = contiguous(given.detach());
-  const int64_t n = x.numel();
-  std::vector<int64_t> start((n + kIndexGrain - 1) / kIndexGrain);
-  launch(kernels::nonzero_count, start.data(), x.raw(), static_cast<int>(x.dtype()), n);
+  const int64_t n = x.numel(), blocks = (n + kIndexGrain - 1) / kIndexGrain;
+  const Tensor counts = empty({blocks}, DType::int64);
+  if (n > 0) launch(kernels::nonzero_count, counts.data<int64_t>(), x.raw(), static_cast<int>(x.dtype()), n);
+  const Tensor on_host = on_cpu(counts);
   int64_t total = 0;
-  for (int64_t& s : start) {
-    const int64_t found = s;
-    s = total;
-    total += found;
+  {
+    const DeviceGuard host(kCpu);
+    int64_t* const start = on_host.data<int64_t>();
+    for (int64_t t = 0; t < blocks; ++t) {
+      const int64_t found = start[t];
+      start[t] = total;
+      total += found;
+    }
   }
-  const Tensor flat = empty({total}, DType::int64);
-  launch(kernels::nonzero_fill, flat.data<int64_t>(), start.data(), x.raw(), static_cast<int>(x.dtype()), n);
+  const Tensor start = to_device(on_host, x.device()), flat = empty({total}, DType::int64);
+  if (total > 0)
+    launch(kernels::nonzero_fill, flat.data<int64_t>(), start.data<int64_t>(), x.raw(), static_cast<int>(x.dtype()), n);
   if (x.dim() == 1) return {flat};
   std::vector<Tensor> out;
   for (int i = 0; i < x.dim(); ++i) {
@@ -304,13 +336,19 @@ Tensor number_as(const char* op, Scalar v, DType dtype) {
 
 Tensor as_index(const char* op, const Tensor& i) {
   if (!is_integral(i.dtype())) throw TypeError(str(op, ": expected an index of an integer dtype, got ", i.dtype()));
+  const DeviceGuard here(i.device());
   return i.dtype() == DType::int64 ? private_copy(i) : contiguous(to(i, DType::int64)).detach();
 }
 
 void check_indices(const char* op, const Tensor& i, int64_t axis, int64_t size, bool wrap) {
-  const Tensor bad = empty({blocks_of(i.numel())}, DType::int64);
-  launch(kernels::index_check, bad.data<int64_t>(), i.data<int64_t>(), i.numel(), wrap ? -size : 0, size);
-  launch_host(&throw_if_bad, op, bad.data<int64_t>(), bad.numel(), i.data<int64_t>(), axis, size);
+  const DeviceGuard here(i.device());
+  const Findings bad(i.numel());
+  if (i.numel() > 0) launch(kernels::index_check, bad.data(), i.data<int64_t>(), i.numel(), wrap ? -size : 0, size);
+  bad.check(op, axis, size);
+}
+
+void check_indices_again(const char* op, const Tensor& i, int64_t axis, int64_t size, bool wrap) {
+  if (i.device() == kCpu) check_indices(op, i, axis, size, wrap);
 }
 
 }  // namespace fastnn

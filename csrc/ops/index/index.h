@@ -34,20 +34,29 @@ Tensor as_index(const char* op, const Tensor& index);
 /// IndexError naming op, axis and size unless every element of the row-major int64 tensor is in [-size, size) (in [0,
 /// size) where `wrap` is false).
 void check_indices(const char* op, const Tensor& index, int64_t axis, int64_t size, bool wrap = true);
+/// The same before a gradient is written through indices that were checked in the forward pass: on the CPU they may
+/// share memory with an array that was changed since. Kernels of a device leave out what is out of range by themselves.
+void check_indices_again(const char* op, const Tensor& index, int64_t axis, int64_t size, bool wrap = true);
 
 /// Sizes and element strides of an indexed access: group 0 are the axes before the index block, group 1 those after it.
+/// Offsets are low + step * place with a place in [0, places).
 struct IndexLoop {
   int64_t n;       // positions of the index block
   int64_t y_step;  // elements of y from one position to the next
+  int64_t low, step, places;
   int32_t rank[2];
   int64_t shape[2][kMaxRank], x_strides[2][kMaxRank], y_strides[2][kMaxRank];
 };
 
-// offsets[b] (+)= wrapped index[b] * stride; bad[t] = first position out of range among the t-th 65536, or -1.
+/// The first index out of range among 65536.
+struct BadIndex {
+  int64_t found, value;  // found: 0 where there is none
+};
+// offsets[b] (+)= wrapped index[b] * stride, of the index 0 where it is out of range; bad[t]: of the t-th 65536.
 constexpr int64_t kIndexGrain = 65536;
-FASTNN_KERNEL(index_offsets, int64_t* offsets, int64_t* bad, const int64_t* index, int64_t n, int64_t size,
+FASTNN_KERNEL(index_offsets, int64_t* offsets, BadIndex* bad, const int64_t* index, int64_t n, int64_t size,
               int64_t stride, bool accumulate)
-FASTNN_KERNEL(index_check, int64_t* bad, const int64_t* index, int64_t n, int64_t low, int64_t high)
+FASTNN_KERNEL(index_check, BadIndex* bad, const int64_t* index, int64_t n, int64_t low, int64_t high)
 FASTNN_KERNEL(index_get, void* y, const void* x, const int64_t* offsets, int64_t itemsize, const IndexLoop& loop)
 FASTNN_KERNEL(index_set, void* x, const void* y, const int64_t* offsets, int64_t itemsize, const IndexLoop& loop)
 FASTNN_KERNEL(index_accumulate, void* x, const void* y, const int64_t* offsets, int type, const IndexLoop& loop)

@@ -67,29 +67,29 @@ void write_each(T* x, const T* y, const int64_t* offsets, const IndexLoop& loop,
 
 }  // namespace
 
-void index_offsets(int64_t* offsets, int64_t* bad, const int64_t* index, int64_t n, int64_t size, int64_t stride,
+void index_offsets(int64_t* offsets, BadIndex* bad, const int64_t* index, int64_t n, int64_t size, int64_t stride,
                    bool accumulate) {
   parallel_range(n, kIndexGrain, [=](int64_t begin, int64_t end) {
-    int64_t first_bad = -1;
+    BadIndex first{0, 0};
     for (int64_t b = begin; b < end; ++b) {
       int64_t i = index[b];
       if (i < 0) i += size;
       if (i < 0 || i >= size) {
-        if (first_bad < 0) first_bad = b;
+        if (!first.found) first = {1, index[b]};
         i = 0;
       }
       offsets[b] = (accumulate ? offsets[b] : 0) + i * stride;
     }
-    bad[begin / kIndexGrain] = first_bad;
+    bad[begin / kIndexGrain] = first;
   });
 }
 
-void index_check(int64_t* bad, const int64_t* index, int64_t n, int64_t low, int64_t high) {
+void index_check(BadIndex* bad, const int64_t* index, int64_t n, int64_t low, int64_t high) {
   parallel_range(n, kIndexGrain, [=](int64_t begin, int64_t end) {
-    int64_t first_bad = -1;
-    for (int64_t b = begin; b < end && first_bad < 0; ++b)
-      if (index[b] < low || index[b] >= high) first_bad = b;
-    bad[begin / kIndexGrain] = first_bad;
+    BadIndex first{0, 0};
+    for (int64_t b = begin; b < end && !first.found; ++b)
+      if (index[b] < low || index[b] >= high) first = {1, index[b]};
+    bad[begin / kIndexGrain] = first;
   });
 }
 

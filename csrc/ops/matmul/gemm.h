@@ -18,6 +18,10 @@
 
 namespace fastnn {
 
+/// How float products are computed: with the operands as they are, rounded to bfloat16 (8 significant bits), or, on a
+/// device, rounded to TF32 (11 significant bits); sums are in float.
+enum class MatmulPrecision : int { float32, bf16, tf32 };
+
 /// Applied to a finished element of C.
 enum class Activation : int { none, relu };
 
@@ -49,9 +53,11 @@ FASTNN_KERNEL(gemm_f64, const GemmArgs<double>& args)
 /// The float product with operands rounded to bfloat16 and products summed in float, at twice the speed; see
 /// gemm_bf16.h. Where the processor has no such instruction, and for vectors, this is gemm_f32.
 FASTNN_KERNEL(gemm_bf16, const GemmArgs<float>& args)
+/// The float product with operands rounded to TF32 on the tensor cores of a device; on the CPU this is gemm_f32.
+FASTNN_KERNEL(gemm_tf32, const GemmArgs<float>& args)
 /// The three loops as one would write them on paper, summed in ascending k: the oracle the fast one is tested against.
-FASTNN_KERNEL(gemm_naive_f32, const GemmArgs<float>& args)
-FASTNN_KERNEL(gemm_naive_f64, const GemmArgs<double>& args)
+FASTNN_CPU_KERNEL(gemm_naive_f32, const GemmArgs<float>& args)
+FASTNN_CPU_KERNEL(gemm_naive_f64, const GemmArgs<double>& args)
 
 namespace detail {
 /// Working memory of the calling thread, 64-byte aligned, kept and grown between calls. The slots are for a kernel's

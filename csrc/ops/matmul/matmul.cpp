@@ -147,8 +147,15 @@ struct Linear {
       dx[2] = empty({weight.shape()[1]}, weight.dtype());
       static const float one_f32 = 1;
       static const double one_f64 = 1;
+      Tensor one;     // where the kernel can read it
       Matrices ones;  // one row of ones, all of them the same number
-      ones.data = const_cast<void*>(x.dtype() == DType::float32 ? static_cast<const void*>(&one_f32) : &one_f64);
+      if (current_device() != kCpu) {
+        one = empty({1}, x.dtype());
+        fill_into(one, Scalar(1));
+        ones.data = one.raw();
+      } else {
+        ones.data = const_cast<void*>(x.dtype() == DType::float32 ? static_cast<const void*>(&one_f32) : &one_f64);
+      }
       ones.dtype = x.dtype();
       ones.rows = 1, ones.cols = g.rows, ones.col_stride = 0;
       product(matrices_of(dx[2], VectorAs::row), ones, g);

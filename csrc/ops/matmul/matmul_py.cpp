@@ -36,6 +36,10 @@ Tensor bmm(const Tensor& x, const Tensor& other) {
   return matmul(x, other);
 }
 
+const char* precision_name(MatmulPrecision p) {
+  return p == MatmulPrecision::bf16 ? "bf16" : p == MatmulPrecision::tf32 ? "tf32" : "float32";
+}
+
 Tensor outer(const Tensor& x, const Tensor& other) { return mul(unsqueeze(x, 1), unsqueeze(other, 0)); }
 
 }  // namespace
@@ -44,25 +48,27 @@ void bind_matmul(Binder& b) {
   b.python_function(
       "set_matmul_precision",
       [](const std::string& precision) {
-        if (precision != "float32" && precision != "bf16")
-          throw ValueError(str("set_matmul_precision: expected 'float32' or 'bf16', got '", precision, "'"));
-        set_matmul_precision(precision == "bf16" ? MatmulPrecision::bf16 : MatmulPrecision::float32);
+        for (const MatmulPrecision p : {MatmulPrecision::float32, MatmulPrecision::bf16, MatmulPrecision::tf32})
+          if (precision == precision_name(p)) return set_matmul_precision(p);
+        throw ValueError(str("set_matmul_precision: expected 'float32', 'bf16' or 'tf32', got '", precision, "'"));
       },
       "precision"_a, R"doc(
 Chooses how products of float32 matrices are computed, in the whole process.
 
 Parameters
 ----------
-precision : {'float32', 'bf16'}
+precision : {'float32', 'bf16', 'tf32'}
     'bf16' rounds the operands to bfloat16 (8 significant bits) and sums their products in float32, on processors that
     have an instruction for it (AVX512-BF16); tensors stay float32. An element of A B is then off by at most
     2**-7 times the sum of abs(a) abs(b), beside the rounding of the sum. Elsewhere, for float64 and for products of a
     vector, nothing changes. 'float32' is the default. Affected are matmul, linear and what is computed by them, 1x1
     convolutions too; other convolutions and recurrent layers stay in float32.
+    On a CUDA device, 'bf16' and 'tf32' (11 significant bits: at most 2**-10 of that sum; on the CPU it is 'float32')
+    use the tensor cores, for all convolutions but depthwise ones too.
 )doc");
   b.python_function(
-      "get_matmul_precision", [] { return matmul_precision() == MatmulPrecision::bf16 ? "bf16" : "float32"; },
-      "What set_matmul_precision() chose: 'float32' or 'bf16'.");
+      "get_matmul_precision", [] { return precision_name(matmul_precision()); },
+      "What set_matmul_precision() chose: 'float32', 'bf16' or 'tf32'.");
   ranked(b, "mm", 2, 2, matmul, "Product of two matrices, [M, K] and [K, N].");
   ranked(b, "bmm", 3, 3, bmm, "Products of two batches of matrices, [B, M, K] and [B, K, N].");
   ranked(b, "mv", 2, 1, matmul, "Matrix times vector, [M, K] and [K].");

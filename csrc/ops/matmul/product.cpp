@@ -163,11 +163,15 @@ void product(const Matrices& c, const Matrices& a, const Matrices& b, const void
     if (n == 1) n = size_at(a, r) == 1 ? size_at(b, r) : size_at(a, r);
     axes.axis[i] = {n, stride_at(a, r), stride_at(b, r), stride_at(c, r)};
   }
-  if (c.dtype == DType::float32)
-    run(matmul_precision() == MatmulPrecision::bf16 ? kernels::gemm_bf16 : kernels::gemm_f32, axes,
-        args_of<float>(c, a, b, bias, act));
-  else
+  if (c.dtype == DType::float32) {
+    const MatmulPrecision precision = matmul_precision();
+    run(precision == MatmulPrecision::bf16   ? kernels::gemm_bf16
+        : precision == MatmulPrecision::tf32 ? kernels::gemm_tf32
+                                             : kernels::gemm_f32,
+        axes, args_of<float>(c, a, b, bias, act));
+  } else {
     run(kernels::gemm_f64, axes, args_of<double>(c, a, b, bias, act));
+  }
 }
 
 }  // namespace fastnn

@@ -27,9 +27,7 @@ Matrices matrices_of(const Tensor& x, VectorAs vector);
 void product(const Matrices& c, const Matrices& a, const Matrices& b, const void* bias = nullptr,
              Activation act = Activation::none);
 
-/// How float products are computed: exactly rounded operands, or operands rounded to bfloat16 (kernels::gemm_bf16).
-/// One setting for the process.
-enum class MatmulPrecision : int { float32, bf16 };
+/// How float products are computed; one setting for the process.
 MatmulPrecision matmul_precision();
 void set_matmul_precision(MatmulPrecision precision);
 

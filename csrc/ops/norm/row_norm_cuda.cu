@@ -8,7 +8,8 @@ namespace {
 
 constexpr int kLongThreads = 512;  // of a row that registers do not hold
 
-/// Mean and scale of a row, from its first mean m and the sums of x - m and of its square.
+/// Mean and scale of a row, from its first mean m and the sums of x - m and of
+/// its square.
 struct RowStats {
   double delta, scale;
   __device__ RowStats(bool center, double sum, double squares, double count, double eps) {
@@ -66,7 +67,8 @@ __global__ void FASTNN_TEAM_BOUNDS(kBlock) row_norm_rows(bool center, T* y, doub
   }
 }
 
-/// The same for rows of any length, read once for each sum and once for the result.
+/// The same for rows of any length, read once for each sum and once for the
+/// result.
 template <class T>
 __global__ void __launch_bounds__(kLongThreads, 1)
     row_norm_long(bool center, T* y, double* stats, const T* x, const T* weight, const T* bias, int64_t rows, int64_t n,
@@ -115,20 +117,28 @@ __device__ inline Centred<T> centred(const double* stats, int64_t row) {
   return {m, static_cast<T>(scale), static_cast<T>(-(mean - static_cast<double>(m)) * scale)};
 }
 
-template <class T, int K, bool kBlock>
+/// dx (null: not wanted), and with kParams what the block has of the gradients
+/// of weight and bias: part[block][2][n].
+template <class T, int K, bool kBlock, bool kParams>
 __global__ void FASTNN_TEAM_BOUNDS(kBlock)
-    row_gradient_rows(bool center, T* dx, const T* dy, const T* x, const double* stats, const T* weight, int64_t rows,
-                      int n, int lanes) {
+    row_gradient_rows(bool center, T* dx, T* part, const T* dy, const T* x, const double* stats, const T* weight,
+                      int64_t rows, int n, int lanes) {
   typedef RowPart<T, K> Row;
   __shared__ T cells[kWarp];
   const Team<kBlock> team(lanes);
   const bool whole = aligned<Row::V>(weight);
+  Row dw, db;
+  if (kParams) {
+#pragma unroll
+    for (int i = 0; i < dw.size; ++i) dw[i] = db[i] = T(0);
+  }
   int64_t row = team.first;
   for (int64_t k = team.rounds(rows); k > 0; --k, row += team.step) {
     Row g, h;
     const bool live = row < rows;
     const int64_t at = live ? row : 0;
-    g.load(dy + at * n, live ? n : 0, team.lane, team.lanes, T(0));  // 0 past the end, so its products are
+    g.load(dy + at * n, live ? n : 0, team.lane, team.lanes,
+           T(0));  // 0 past the end, so its products are
     h.load(x + at * n, live ? n : 0, team.lane, team.lanes, T(0));
     const Centred<T> s = centred<T>(stats, at);
     T a = 0, b = 0;
@@ -139,19 +149,65 @@ __global__ void FASTNN_TEAM_BOUNDS(kBlock)
 #pragma unroll
       for (int e = 0; e < Row::V; ++e) {
         T &gi = g.pack[q].v[e], &hi = h.pack[q].v[e];
-        if (weight) gi *= w.v[e];
         hi = (hi - s.m) * s.r + s.c;
+        if (kParams) {
+          dw.pack[q].v[e] += gi * hi;
+          db.pack[q].v[e] += gi;
+        }
+        if (weight) gi *= w.v[e];
         a += gi;
         b += gi * hi;
       }
     }
+    if (!dx) continue;
     a = center ? team.reduce(a, Sum(), T(0), cells) / static_cast<T>(n) : T(0);
     b = team.reduce(b, Sum(), T(0), cells) / static_cast<T>(n);
 #pragma unroll
     for (int i = 0; i < g.size; ++i) g[i] = s.r * (g[i] - a - h[i] * b);
     if (live) g.store(dx + at * n, n, team.lane, team.lanes);
   }
+  if constexpr (kParams) {
+    T* to = part + static_cast<int64_t>(blockIdx.x) * 2 * n;
+    if constexpr (kBlock) {
+      dw.store(to, n, team.lane, team.lanes);
+      db.store(to + n, n, team.lane, team.lanes);
+    } else {
+      // The teams of the block one after the other.
+      FASTNN_SHARED(T, sums);
+      for (int i = static_cast<int>(threadIdx.x); i < 2 * n; i += kTeamThreads) sums[i] = T(0);
+      for (int t = 0; t < kTeamThreads / lanes; ++t) {
+        __syncthreads();
+        if (static_cast<int>(threadIdx.x) / lanes != t) continue;
+#pragma unroll
+        for (int i = 0; i < dw.size; ++i) {
+          const int j = Row::place(i, team.lane, team.lanes);
+          if (j < n) sums[j] += dw[i], sums[n + j] += db[i];
+        }
+      }
+      __syncthreads();
+      for (int i = static_cast<int>(threadIdx.x); i < 2 * n; i += kTeamThreads) to[i] = sums[i];
+    }
+  }
 }
+
+/// The parts of the blocks, added down the columns of [blocks][2 n].
+template <class T>
+struct PartSums : OneInput<T> {
+  typedef T Local;
+  typedef double State;
+  T *dweight, *dbias;
+  int64_t n;
+
+  __device__ Local local(int64_t) const { return T(0); }
+  __device__ void add(Local& s, T v, int64_t) const { s += v; }
+  __device__ State lift(Local s) const { return s; }
+  __device__ State identity() const { return 0; }
+  __device__ void combine(State& s, State b) const { s += b; }
+  __device__ void finish(int64_t out, State s) const {
+    T* to = out < n ? dweight : dbias;
+    if (to) to[out < n ? out : out - n] = static_cast<T>(s);
+  }
+};
 
 template <class T>
 __global__ void __launch_bounds__(kLongThreads, 1)
@@ -185,7 +241,8 @@ __global__ void centre_rows(Centred<T>* out, const double* stats, int64_t rows) 
   for (int64_t i = thread_index(); i < rows; i += thread_count()) out[i] = centred<T>(stats, i);
 }
 
-/// The gradients of weight and bias: sums down the columns.
+/// The gradients of weight and bias of long rows: sums down the columns of dy
+/// and x.
 template <class T>
 struct RowParameters {
   typedef T Elem;
@@ -235,20 +292,41 @@ void forward(bool center, T* y, double* stats, const T* x, const T* weight, cons
     run(&row_norm_long<T>, blocks_of_rows(rows), kLongThreads, 0, center, y, stats, x, weight, bias, rows, cols, eps);
 }
 
+/// Blocks whose parts of the parameters' gradients are added: so many that none
+/// adds up more than 128 rows a team, whatever the device.
+inline int64_t part_blocks(int64_t rows, int64_t teams) {
+  const int64_t all = (rows + teams - 1) / teams, few = (rows + 128 * teams - 1) / (128 * teams);
+  return few > 256 ? few : all < 256 ? all : 256;
+}
+
 template <class T>
 void backward(bool center, T* dx, T* dweight, T* dbias, const T* dy, const T* x, const double* stats, const T* weight,
               int64_t rows, int64_t cols) {
-  if (dx && rows > 0) {
-    const bool held = with_team<T, 4>(cols, [&](auto packs, int lanes, auto block) {
-      constexpr int K = decltype(packs)::value;
-      constexpr bool kBlock = decltype(block)::value;
-      const TeamGrid g = team_grid(rows, lanes, kBlock);
-      run(&row_gradient_rows<T, K, kBlock>, g.grid, g.block, 0, center, dx, dy, x, stats, weight, rows,
-          static_cast<int>(cols), lanes);
-    });
-    if (!held)
-      run(&row_gradient_long<T>, blocks_of_rows(rows), kLongThreads, 0, center, dx, dy, x, stats, weight, rows, cols);
-  }
+  constexpr int kHeld = sizeof(T) == 4 ? 4 : 2;  // four arrays in registers
+  const auto teams = [&](auto packs, int lanes, auto block) {
+    constexpr int K = decltype(packs)::value;
+    constexpr bool kBlock = decltype(block)::value;
+    const TeamGrid g = team_grid(rows, lanes, kBlock);
+    const int n = static_cast<int>(cols);
+    T* none = nullptr;
+    if (!dweight) {
+      run(&row_gradient_rows<T, K, kBlock, false>, g.grid, g.block, 0, center, dx, none, dy, x, stats, weight, rows, n,
+          lanes);
+      return;
+    }
+    const int64_t blocks = part_blocks(rows, kBlock ? 1 : kTeamThreads / lanes);
+    const size_t shared = kBlock ? 0 : 2 * static_cast<size_t>(n) * sizeof(T);
+    const Scratch scratch(blocks * 2 * cols * static_cast<int64_t>(sizeof(T)));
+    T* part = scratch.as<T>();
+    run(&row_gradient_rows<T, K, kBlock, true>, static_cast<unsigned>(blocks), g.block, shared, center, dx, part, dy, x,
+        stats, weight, rows, n, lanes);
+    PartSums<T> r;
+    r.dweight = dweight, r.dbias = dbias, r.n = cols;
+    reduce_job_columns(r, part, columns_job(1, blocks, 2 * cols));
+  };
+  if (rows > 0 && with_team<T, kHeld>(cols, teams)) return;
+  if (dx && rows > 0)
+    run(&row_gradient_long<T>, blocks_of_rows(rows), kLongThreads, 0, center, dx, dy, x, stats, weight, rows, cols);
   if (!dweight) return;
   const Scratch scratch(rows * static_cast<int64_t>(sizeof(Centred<T>)));
   auto* centres = scratch.as<Centred<T>>();

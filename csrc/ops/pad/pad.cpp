@@ -98,33 +98,19 @@ struct DiagEmbed {
   }
 };
 
-enum class Border { reflect, replicate, circular };
-
-void border_positions(int64_t* out, int64_t n, int64_t before, int64_t total, int border) {
-  for (int64_t k = 0; k < total; ++k) {
-    int64_t i = k - before;
-    if (static_cast<Border>(border) == Border::replicate)
-      i = i < 0 ? 0 : i >= n ? n - 1 : i;
-    else if (static_cast<Border>(border) == Border::circular)
-      i = i < 0 ? i + n : i >= n ? i - n : i;
-    else
-      i = i < 0 ? -i : i >= n ? 2 * (n - 1) - i : i;
-    out[k] = i;
-  }
-}
-
 // One axis extended by elements of its own.
 Tensor extend(const Tensor& x, int64_t axis, int64_t before, int64_t after, const std::string& mode) {
   const int64_t n = x.shape()[axis];
-  const Border border = mode == "reflect"     ? Border::reflect
-                        : mode == "replicate" ? Border::replicate
-                                              : Border::circular;
-  const int64_t most = border == Border::reflect ? n - 1 : border == Border::circular ? n : n > 0 ? INT64_MAX : 0;
+  const PadBorder border = mode == "reflect"     ? PadBorder::reflect
+                           : mode == "replicate" ? PadBorder::replicate
+                                                 : PadBorder::circular;
+  const int64_t most = border == PadBorder::reflect ? n - 1 : border == PadBorder::circular ? n : n > 0 ? INT64_MAX : 0;
   if (before > most || after > most)
     throw ValueError(str("pad: mode ", mode, " can extend axis ", axis, " of shape ", x.shape(), " by at most ",
                          most < 0 ? 0 : most, ", got (", before, ", ", after, ")"));
+  const DeviceGuard here(x.device());
   const Tensor positions = empty({checked_add(checked_add(n, before), after)}, DType::int64);
-  launch_host(&border_positions, positions.data<int64_t>(), n, before, positions.numel(), static_cast<int>(border));
+  launch(kernels::pad_positions, positions.data<int64_t>(), n, before, positions.numel(), border);
   return index(x, {positions}, {axis}, "pad");
 }
 
@@ -232,15 +218,20 @@ Tensor repeat_interleave(const Tensor& x, const Tensor& given, std::optional<int
     throw ValueError(
         str("repeat_interleave: expected one number of repeats or ", n, " of them, got shape ", repeats.shape()));
   refuse_in_capture("repeat_interleave by a tensor: a shape depends on data");
-  const Tensor each = contiguous(expand(repeats, {n}));
-  int64_t total = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    if (each.data<int64_t>()[i] < 0) throw ValueError("repeat_interleave: repeats must be >= 0");
-    total = checked_add(total, each.data<int64_t>()[i]);
+  const Tensor each = contiguous(expand(on_cpu(repeats), {n}));
+  Tensor positions;
+  {
+    const DeviceGuard host(kCpu);
+    const int64_t* const times = each.data<int64_t>();
+    int64_t total = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      if (times[i] < 0) throw ValueError("repeat_interleave: repeats must be >= 0");
+      total = checked_add(total, times[i]);
+    }
+    positions = empty({total}, DType::int64);
+    launch_host(&repeat_positions, positions.data<int64_t>(), times, n);
   }
-  const Tensor positions = empty({total}, DType::int64);
-  launch_host(&repeat_positions, positions.data<int64_t>(), each.data<int64_t>(), n);
-  return index(x, {positions}, {axis}, "repeat_interleave");
+  return index(x, {to_device(positions, x.device())}, {axis}, "repeat_interleave");
 }
 
 Tensor unfold(const Tensor& x, int64_t dim, int64_t size, int64_t step) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/tensor.h"
+#include "kernels/kernel.h"
 
 namespace fastnn {
 
@@ -27,5 +28,9 @@ Tensor unfold(const Tensor& x, int64_t dim, int64_t size, int64_t step);
 /// A matrix with the vectors in the last axis of x on a diagonal of the axes dim1 and dim2 of the result, zeros
 /// elsewhere.
 Tensor diag_embed(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2);
+
+enum class PadBorder : int { reflect, replicate, circular };
+/// out[k]: the element of an axis of n that stands at k - before.
+FASTNN_KERNEL(pad_positions, int64_t* out, int64_t n, int64_t before, int64_t total, PadBorder border)
 
 }  // namespace fastnn

@@ -77,8 +77,7 @@ struct MaxUnpool {
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dys, Grads& dx) {
     const Tensor dy = contiguous(dys[0]), &index = saved[0], g = empty(from, dy.dtype());
-    // Checked again: the indices may share memory with an array that was changed since.
-    check_indices(name, index, -1, windows.out_plane(), false);
+    check_indices_again(name, index, -1, windows.out_plane(), false);
     if (g.numel())
       launch(kernels::unpool_gather, g.itemsize(), g.raw(), dy.raw(), index.data<int64_t>(), windows.batch,
              windows.out_plane(), windows.in_plane(), windows.channels);
@@ -87,6 +86,7 @@ struct MaxUnpool {
 };
 
 MaxPooled run_max_pool(const char* op, const Tensor& x, const PoolGeometry& g, const Dims& shape, bool return_indices) {
+  const DeviceGuard here(x.device());
   Tensor place;
   if (return_indices || (grad_enabled() && x.requires_grad())) place = empty(shape, DType::int32);
   MaxPooled out;

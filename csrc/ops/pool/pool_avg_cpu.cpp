@@ -4,13 +4,6 @@ namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-// Cells that a sum is divided by. A product of doubles, because windows may be mostly padding and very wide.
-inline double divisor_of(const Span& d, const Span& h, const Span& w, int64_t divisor, bool include_pad) {
-  if (divisor) return static_cast<double>(divisor);
-  if (include_pad) return static_cast<double>(d.whole) * static_cast<double>(h.whole) * static_cast<double>(w.whole);
-  return static_cast<double>(d.count) * static_cast<double>(h.count) * static_cast<double>(w.count);
-}
-
 // Row by row, so that a long sum of float32 loses no more than its sides are long.
 template <class B, class T>
 FASTNN_INLINE void mean_of_window(T* y, const T* x, const Span& d, const Span& h, const Span& w, int64_t slice,

@@ -39,16 +39,12 @@ auto pick(const char* what, const List& v, int spatial, int i) {
   return v[i];
 }
 
-// From cells of the result to cells of x, the same for every image: a scale and a shift along both axes.
-void fill_maps(double* m, int64_t images, double sx, double tx, double sy, double ty) {
-  for (int64_t n = 0; n < images; ++n, m += 6) m[0] = sx, m[1] = 0, m[2] = tx, m[3] = 0, m[4] = sy, m[5] = ty;
-}
-
 Tensor bicubic(const Tensor& x, const ResizeGeometry& g) {
   const ResizeAxis &h = g.axis[1], &w = g.axis[2];
   const auto shift = [&](const ResizeAxis& a) { return g.align_corners ? 0 : a.scale / 2 - 0.5; };
+  const DeviceGuard here(x.device());
   const Tensor maps = empty({g.batch, 2, 3}, DType::float64);
-  if (g.batch) launch_host(&fill_maps, maps.data<double>(), g.batch, w.scale, shift(w), h.scale, shift(h));
+  if (g.batch) launch(kernels::resize_maps, maps.data<double>(), g.batch, w.scale, shift(w), h.scale, shift(h));
   return affine_warp(x, maps, h.out, w.out, "bicubic", "edge", 0);
 }
 

@@ -57,6 +57,8 @@ inline int64_t resize_tables(const ResizeGeometry& g) {
   return bytes;
 }
 
+/// matrix [images, 2, 3]: from cells of the result to cells of x, a scale and a shift along both axes.
+FASTNN_KERNEL(resize_maps, double* matrix, int64_t images, double sx, double tx, double sy, double ty)
 FASTNN_KERNEL(resize_forward, int type, void* y, const void* x, void* tables, const ResizeGeometry& g)
 FASTNN_KERNEL(resize_backward, int type, void* dx, const void* dy, void* tables, const ResizeGeometry& g)
 

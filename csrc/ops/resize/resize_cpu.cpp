@@ -2,28 +2,11 @@
 
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
-#include "ops/resize/resize.h"
+#include "ops/resize/tap.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
-
-// What output cell o of an axis reads. Positions are computed in the tensor's type, as PyTorch does.
-template <class T>
-ResizeTap tap_of(const ResizeAxis& a, const ResizeGeometry& g, int64_t o) {
-  const T scale = static_cast<T>(a.scale);
-  if (a.in == a.out && (g.mode == ResizeMode::linear || a.scale == 1)) return {o, o, 1, 0};
-  if (g.mode != ResizeMode::linear) {
-    const T at = g.mode == ResizeMode::nearest ? static_cast<T>(o) * scale : (static_cast<T>(o) + T(0.5)) * scale;
-    const int64_t i = at < static_cast<T>(a.in - 1) ? static_cast<int64_t>(at) : a.in - 1;
-    return {i, i, 1, 0};
-  }
-  T at = g.align_corners ? static_cast<T>(o) * scale : (static_cast<T>(o) + T(0.5)) * scale - T(0.5);
-  if (!(at > 0)) at = 0;
-  const int64_t low = at < static_cast<T>(a.in - 1) ? static_cast<int64_t>(at) : a.in - 1;
-  const T share = at - static_cast<T>(low) < 1 ? at - static_cast<T>(low) : T(1);
-  return {low, low < a.in - 1 ? low + 1 : low, static_cast<double>(T(1) - share), static_cast<double>(share)};
-}
 
 struct Tables {
   ResizeTap* taps[3];
@@ -51,10 +34,6 @@ Tables fill(void* memory, const ResizeGeometry& g) {
     }
   }
   return t;
-}
-
-inline double share_of(const ResizeTap& t, int64_t cell) {
-  return (t.low == cell ? t.low_share : 0) + (t.high == cell ? t.high_share : 0);
 }
 
 inline int64_t rows_per_task(int64_t width, int64_t channels) {
@@ -179,6 +158,10 @@ void forward_any(T* y, const T* x, void* tables, const ResizeGeometry& g) {
 }
 
 }  // namespace
+
+void resize_maps(double* m, int64_t images, double sx, double tx, double sy, double ty) {
+  for (int64_t n = 0; n < images; ++n, m += 6) m[0] = sx, m[1] = 0, m[2] = tx, m[3] = 0, m[4] = sy, m[5] = ty;
+}
 
 void resize_forward(int type, void* y, const void* x, void* tables, const ResizeGeometry& g) {
   if (type == 4)

@@ -2,7 +2,7 @@
 
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
-#include "ops/warp/warp.h"
+#include "ops/warp/tap.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -23,72 +23,16 @@ inline void put(float v, uint8_t* to) {  // not a NaN: uint8 has none, and its f
   *to = static_cast<uint8_t>(v <= 0 ? 0 : v >= 255 ? 255 : static_cast<int>(v + 0.5f));
 }
 
-constexpr double kFar = 1e9;  // cells; positions beyond are no longer told apart
-
-/// The cell that stands for cell i of an axis of n; -1: the fill.
-inline int64_t inside(int64_t i, int64_t n, WarpBorder border) {
-  if (i >= 0 && i < n) return i;
-  switch (border) {
-    case WarpBorder::constant:
-      return -1;
-    case WarpBorder::edge:
-      return i < 0 ? 0 : n - 1;
-    case WarpBorder::reflect: {
-      if (n == 1) return 0;
-      const int64_t period = 2 * (n - 1), r = (i % period + period) % period;
-      return r < n ? r : period - r;
-    }
-    default: {
-      const int64_t period = 2 * n, r = (i % period + period) % period;
-      return r < n ? r : period - 1 - r;
-    }
-  }
-}
-
-template <class T, int kTaps>
-FASTNN_INLINE void weights_of(double t, T* w) {
-  if (kTaps == 1) w[0] = T(1);
-  if (kTaps == 2) w[0] = static_cast<T>(1 - t), w[1] = static_cast<T>(t);
-  if (kTaps == 4) {
-    // Keys: ((a + 2) d - (a + 3)) d^2 + 1 up to a distance of 1, a (((d - 5) d + 8) d - 4) up to 2; a = -3/4
-    const auto near = [](double d) { return (1.25 * d - 2.25) * d * d + 1; };
-    const auto far = [](double d) { return -0.75 * (((d - 5) * d + 8) * d - 4); };
-    w[0] = static_cast<T>(far(1 + t)), w[1] = static_cast<T>(near(t));
-    w[2] = static_cast<T>(near(1 - t)), w[3] = static_cast<T>(far(2 - t));
-  }
-}
-
-/// The cells of an axis that a position reads, the first of them and their weights.
-template <class T, int kTaps>
-struct Taps {
-  int64_t first;
-  T weight[kTaps];
-  bool between;  // all are inside, and none has the weight 0
-
-  FASTNN_INLINE Taps(double p, int64_t n) {
-    const double low = __builtin_floor(kTaps == 1 ? p + 0.5 : p);
-    first = static_cast<int64_t>(low) - (kTaps == 4);
-    between = first >= 0 && first + kTaps <= n && (kTaps == 1 || p != low);
-    weights_of<T, kTaps>(p - low, weight);
-  }
-};
-
 /// f(pixel, rows, columns) for the pixels of an output row that read the image, fill(pixel) for the others.
 template <class T, int kTaps, class F, class Fill>
 FASTNN_INLINE void for_row(int64_t i, const double* m, const WarpGeometry& g, const F& f, const Fill& fill) {
   using A = typename Sum<T>::type;
-  const bool constant = g.border == WarpBorder::constant;
-  const double y = static_cast<double>(i), low = constant ? -kTaps : -kFar;
-  const double right = constant ? static_cast<double>(g.width + kTaps) : kFar;
-  const double bottom = constant ? static_cast<double>(g.height + kTaps) : kFar;
-  const auto clamped = [low](double p, double high) { return p < low ? low : p > high ? high : p; };
   for (int64_t j = 0; j < g.out_width; ++j) {
-    const double x = static_cast<double>(j);
-    const double u = m[0] * x + m[1] * y + m[2], v = m[3] * x + m[4] * y + m[5];
-    if (u - u != 0 || v - v != 0)
+    double u, v;
+    if (source_of(m, g, i, j, u, v))
+      f(j, Taps<A, kTaps>(v, g.height), Taps<A, kTaps>(u, g.width));
+    else
       fill(j);
-    else  // positions that far out read what the nearest of them read
-      f(j, Taps<A, kTaps>(clamped(v, bottom), g.height), Taps<A, kTaps>(clamped(u, right), g.width));
   }
 }
 
