@@ -1,52 +1,85 @@
 #pragma once
-// Several elements moved as one word of up to 16 bytes.
+// Neighbouring elements that a thread loads and stores as one.
+
+#include <cstdint>
 
 #include "cuda/cuda.h"
 
 namespace fastnn {
 namespace cuda {
 
-/// N elements that lie together; N * sizeof(T) is a power of 2, at most 16, and so is the address.
 template <class T, int N>
-struct Pack {
+struct __align__(sizeof(T) * N) Pack {
   T v[N];
+  __device__ T& operator[](int i) { return v[i]; }
+  __device__ const T& operator[](int i) const { return v[i]; }
 };
-template <int Bytes>
-struct WordOf;
-template <>
-struct WordOf<1> {
-  typedef uint8_t type;
-};
-template <>
-struct WordOf<2> {
-  typedef uint16_t type;
-};
-template <>
-struct WordOf<4> {
-  typedef unsigned type;
-};
-template <>
-struct WordOf<8> {
-  typedef uint2 type;
-};
-template <>
-struct WordOf<16> {
-  typedef uint4 type;
-};
+template <class T, int N>
+__device__ inline Pack<T, N> operator+(Pack<T, N> a, const Pack<T, N>& b) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) a[i] += b[i];
+  return a;
+}
+template <class T, int N>
+__device__ inline Pack<T, N> operator*(Pack<T, N> a, T b) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) a[i] *= b;
+  return a;
+}
+template <class T, int N>
+__device__ inline Pack<T, N> pack_of(T v) {
+  Pack<T, N> p;
+#pragma unroll
+  for (int i = 0; i < N; ++i) p[i] = v;
+  return p;
+}
+template <class T, int N>
+__device__ inline const Pack<T, N>& as_pack(const T* p) {
+  return *reinterpret_cast<const Pack<T, N>*>(p);
+}
+template <class T, int N>
+__device__ inline Pack<T, N>& as_pack(T* p) {
+  return *reinterpret_cast<Pack<T, N>*>(p);
+}
+
+/// The same at an address in bytes.
 template <class T, int N>
 __device__ inline Pack<T, N> load_pack(const char* p) {
-  typedef typename WordOf<static_cast<int>(sizeof(T)) * N>::type Word;
-  const Word w = *reinterpret_cast<const Word*>(p);
-  Pack<T, N> x;
-  memcpy(&x, &w, sizeof w);
-  return x;
+  return *reinterpret_cast<const Pack<T, N>*>(p);
 }
 template <class T, int N>
 __device__ inline void store_pack(char* p, const Pack<T, N>& x) {
-  typedef typename WordOf<static_cast<int>(sizeof(T)) * N>::type Word;
-  Word w;
-  memcpy(&w, &x, sizeof w);
-  *reinterpret_cast<Word*>(p) = w;
+  *reinterpret_cast<Pack<T, N>*>(p) = x;
+}
+
+/// Elements of 16 bytes, where `n` (a length, and every distance) is a multiple of that many and both pointers are
+/// aligned; else 1.
+template <class T>
+int pack_size(int64_t n, const T* a, const T* b) {
+  constexpr int most = 16 / sizeof(T);
+  return n % most == 0 && (reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b)) % 16 == 0 ? most : 1;
+}
+/// f(null pointer to Pack<T, 16 bytes>) or f(null pointer to Pack<T, 1>).
+template <class T, class F>
+void with_pack(int size, const F& f) {
+  if (size == 1) return f(static_cast<Pack<T, 1>*>(nullptr));
+  return f(static_cast<Pack<T, 16 / sizeof(T)>*>(nullptr));
+}
+template <class P>
+struct PackTraits;
+template <class T, int N>
+struct PackTraits<Pack<T, N>> {
+  using Type = T;
+  static constexpr int size = N;
+};
+
+/// The largest of 16, 8, 4 and 1 bytes that divides `bytes`.
+inline int unit_of(uint64_t bytes) { return bytes % 16 == 0 ? 16 : bytes % 8 == 0 ? 8 : bytes % 4 == 0 ? 4 : 1; }
+/// f(null pointer to a type of that many bytes), for code that moves bits.
+template <class F>
+void with_unit(int bytes, const F& f) {
+  if (bytes == 16) return f(static_cast<Pack<uint64_t, 2>*>(nullptr));
+  with_size(bytes, f);
 }
 
 }  // namespace cuda
