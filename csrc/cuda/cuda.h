@@ -30,6 +30,8 @@ cudaStream_t stream();
 int current_device();
 /// Multiprocessors of the current device, for the size of grids whose threads loop.
 int sm_count();
+/// 10 major + minor of the current device: 90 is Hopper.
+int compute_capability();
 /// Throws DeviceError with what the runtime says; `what` names the call.
 void check(cudaError_t code, const char* what);
 

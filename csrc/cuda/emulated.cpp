@@ -71,7 +71,7 @@ struct Block {
   std::vector<Warp> warps;
   alignas(128) char shared[kMaxShared];
   int current = 0, alive = 0, arrived = 0;
-  uint64_t generation = 1;
+  uint64_t generation = 1, spins = 0;
 };
 Block& block() {
   static Block b;
@@ -115,6 +115,7 @@ void run_block(int threads, bool reverse) {
   b.warps.assign(static_cast<size_t>((threads + 31) / 32), Warp());
   b.alive = threads;
   b.arrived = 0;
+  b.spins = 0;
   for (int i = 0; i < threads; ++i)
     prepare(b.threads[static_cast<size_t>(i)], b.stacks + static_cast<size_t>(i) * kStack);
   while (b.alive > 0) {
@@ -220,6 +221,11 @@ void warp_barrier(unsigned mask) {
     return;
   }
   t.waits_warp = w.generation;
+  yield();
+}
+
+void spin() {
+  if (++block().spins > 100000000) die("a loop waits for what no thread does");
   yield();
 }
 

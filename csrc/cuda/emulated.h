@@ -72,6 +72,8 @@ void* dynamic_shared();
 void block_barrier();
 /// Waits for the lanes of this warp that `mask` names; all of them call it.
 void warp_barrier(unsigned mask);
+/// Lets the others run: for loops that wait for what they do.
+void spin();
 /// This thread's warp and lane; a place of 64 bytes for each lane of the warp.
 int lane();
 void* lane_slot(int lane);

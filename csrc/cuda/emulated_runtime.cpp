@@ -127,7 +127,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   std::snprintf(p->name, sizeof p->name, "emulated on the CPU");
   p->totalGlobalMem = kMemory;
   p->sharedMemPerBlockOptin = 227 << 10;
-  p->major = 8;
+  const char* capability = std::getenv("FASTNN_CUDA_CAPABILITY");  // 90: kernels for Hopper are chosen
+  const int number = capability ? std::atoi(capability) : 80;
+  p->major = number / 10, p->minor = number % 10;
   p->multiProcessorCount = 2;
   return cudaSuccess;
 }

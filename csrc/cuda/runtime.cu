@@ -41,7 +41,7 @@ std::atomic<bool> blocking{false};
 
 struct DeviceState {
   cudaStream_t stream = nullptr;
-  int multiprocessors = 0;
+  int multiprocessors = 0, capability = 0;
   bool ready = false;
 };
 DeviceState devices[kMaxDevices];
@@ -55,6 +55,7 @@ DeviceState& device_state(int device) {
   cudaDeviceProp p;
   check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
   d.multiprocessors = p.multiProcessorCount;
+  d.capability = 10 * p.major + p.minor;
   check(cudaStreamCreateWithFlags(&d.stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
 #ifndef FASTNN_CUDA_EMULATED
   // Freed memory stays with the pool: asking the driver anew at every step is slow.
@@ -362,6 +363,7 @@ const DeviceApi api{DeviceApi::kVersion, device_count,   why_none,      enter,  
 cudaStream_t stream() { return stream_now; }
 int current_device() { return device_now; }
 int sm_count() { return devices[device_now].multiprocessors; }
+int compute_capability() { return devices[device_now].capability; }
 
 void check(cudaError_t code, const char* what) {
   if (code == cudaSuccess) return;

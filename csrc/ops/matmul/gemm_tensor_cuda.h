@@ -1,6 +1,6 @@
 #pragma once
-// Products of float matrices on tensor cores: operands are rounded to bfloat16 or TF32 when registers take them from
-// shared memory, sums are in float. A warp has WM x WN elements of C, in pieces of 16 x 8.
+// Products of float matrices on tensor cores (mma.sync): operands are rounded to bfloat16 or TF32 when registers take
+// them from shared memory, sums are in float. A warp has WM x WN elements of C, in pieces of 16 x 8.
 
 #include "cuda/tensor_core.h"
 #include "ops/matmul/gemm_engine_cuda.h"
