@@ -49,6 +49,8 @@ def test_device(case):
             for i, (y, w, z) in enumerate(zip(outputs, wanted, again, strict=True)):
                 assert y.device == "cuda:0" or not isinstance(y, fastnn.Tensor), f"{what}: output {i} on {y.device}"
                 assert y.dtype == w.dtype, f"{what}: output {i} is {y.dtype}, expected {w.dtype}"
+                if case.op == "empty":  # whatever lay in the memory
+                    continue
                 assert_close(y, w, bound(case, dtype), f"{what}, output {i}")
                 assert same_bits(array(y), array(z)), f"{what}: output {i} has other bits the second time"
             if not any(s.differentiable()):

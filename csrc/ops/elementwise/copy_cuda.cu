@@ -110,10 +110,10 @@ __global__ void __launch_bounds__(kTile* kTileRows) transpose_kernel(char* y, co
   const int lane = threadIdx.x % kTile, first = threadIdx.x / kTile;
   for (int64_t at = blockIdx.x; at < t.tiles; at += gridDim.x) {
     int64_t rest = at;
-    const int64_t j0 = divide(rest, t.tiles_across) * kTile, i0 = divide(rest, t.tiles_down) * kTile;
+    const int64_t j0 = split(rest, t.tiles_across) * kTile, i0 = split(rest, t.tiles_down) * kTile;
     int64_t yo = 0, xo = 0;
     for (int d = static_cast<int>(t.outer_rank) - 1; d >= 0; --d) {
-      const int64_t c = divide(rest, t.shape[d]);
+      const int64_t c = split(rest, t.shape[d]);
       yo += c * t.y_stride[d];
       xo += c * t.x_stride[d];
     }

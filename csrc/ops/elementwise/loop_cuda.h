@@ -11,7 +11,7 @@
 #include <type_traits>
 
 #include "cuda/cuda.h"
-#include "cuda/pack.h"
+#include "cuda/vector.h"
 #include "ops/elementwise/kernels.h"
 
 namespace fastnn {
@@ -28,16 +28,11 @@ struct LoopArgs {
   int64_t stride[N][kLoopRank];  // in bytes
 };
 
-/// pos = pos / d, and returns the remainder; the short division where it is enough.
-__device__ inline int64_t divide(int64_t& pos, int64_t d) {
-  if (((pos | d) >> 32) == 0) {
-    const uint32_t p = static_cast<uint32_t>(pos), q = p / static_cast<uint32_t>(d);
-    pos = q;
-    return p - q * static_cast<uint32_t>(d);
-  }
-  const int64_t p = pos;
-  pos = p / d;
-  return p - pos * d;
+/// Splits off the coordinate of the last of the dimensions that `pos` counts through.
+__device__ inline int64_t split(int64_t& pos, int64_t size) {
+  const Quotient q = divide(pos, size);
+  pos = q.quotient;
+  return q.rest;
 }
 
 template <class F, int K>
@@ -87,11 +82,11 @@ __device__ inline void loop_step(const F& f, const LoopArgs<N, typename F::In>& 
 #pragma unroll
     for (int k = 0; k < N; ++k) at[k] = pos * a.stride[k][0];
   } else {
-    int64_t coordinate = divide(pos, a.shape[inner]);
+    int64_t coordinate = split(pos, a.shape[inner]);
 #pragma unroll
     for (int k = 0; k < N; ++k) at[k] = coordinate * a.stride[k][inner];
     for (int d = inner - 1; d > 0; --d) {
-      coordinate = divide(pos, a.shape[d]);
+      coordinate = split(pos, a.shape[d]);
 #pragma unroll
       for (int k = 0; k < N; ++k) at[k] += coordinate * a.stride[k][d];
     }

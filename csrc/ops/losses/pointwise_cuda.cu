@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kLossBlock)
       backward_step<Loss, T, 1>(a, dx, dt, dy, dy_step, s, i);
 }
 
-bool aligned(std::initializer_list<const void*> pointers) {
+bool all_aligned(std::initializer_list<const void*> pointers) {
   for (const void* p : pointers)
     if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return false;
   return true;
@@ -98,7 +98,7 @@ bool aligned(std::initializer_list<const void*> pointers) {
 template <class Loss, class T>
 void forward(const PointwiseArgs& a, const Reduced& reduced, T* y) {
   constexpr int run = 16 / sizeof(T);
-  const bool packs = aligned({a.x, a.t, a.w, a.m, a.q, y});
+  const bool packs = all_aligned({a.x, a.t, a.w, a.m, a.q, y});
   const unsigned blocks = grid_for(packs ? a.n / run : a.n, kLossBlock);
   const Scratch scratch(static_cast<int64_t>(blocks) * 16);
   double* sums = scratch.as<double>();
@@ -110,7 +110,7 @@ template <class Loss, class T>
 void backward(const PointwiseArgs& a, T* dx, T* dt, const T* dy, int64_t dy_step, const double* scale) {
   if (a.n <= 0) return;
   constexpr int run = 16 / sizeof(T);
-  const bool packs = aligned({a.x, a.t, a.w, a.m, a.q, dx, dt, dy_step ? dy : nullptr});
+  const bool packs = all_aligned({a.x, a.t, a.w, a.m, a.q, dx, dt, dy_step ? dy : nullptr});
   cuda::run(packs ? &backward_kernel<Loss, T, run> : &backward_kernel<Loss, T, 1>,
             grid_for(packs ? a.n / run : a.n, kLossBlock), kLossBlock, 0, a, dx, dt, dy, dy_step, scale);
 }
