@@ -26,10 +26,10 @@ from gpu import report  # noqa: E402
 # What runs beside what, in order; the seconds a part may take; how many processes share it.
 STAGES = [
     {"ops": (110, 4), "bf16": (60, 1), "recipes": (110, 1)},
-    {"memcheck": (80, 4), "racecheck": (80, 4)},
     {"gemm": (50, 1)},
     {"kernels": (60, 1)},
     {"networks": (60, 1)},
+    {"memcheck": (80, 4), "racecheck": (80, 4)},
 ]
 PARTS = [name for stage in STAGES for name in stage]
 
