@@ -27,10 +27,6 @@ struct Entry {
 }  // namespace cuda
 }  // namespace fastnn
 
-#ifdef FASTNN_CUDA_INCOMPLETE  // while launchers are being written
-#define FASTNN_CUDA_LINKAGE __attribute__((weak))
-#endif
-
 #include "ops/boxes/boxes.h"
 #include "ops/conv/conv_kernels.h"
 #include "ops/create/create.h"

@@ -24,13 +24,10 @@ struct Kernel {
   FASTNN_CPU_KERNEL(name, __VA_ARGS__) \
   FASTNN_DEVICE_KERNEL(name, __VA_ARGS__)
 #ifdef FASTNN_CUDA
-#ifndef FASTNN_CUDA_LINKAGE
-#define FASTNN_CUDA_LINKAGE
-#endif
-#define FASTNN_DEVICE_KERNEL(name, ...)       \
-  namespace cuda {                            \
-  FASTNN_CUDA_LINKAGE void name(__VA_ARGS__); \
-  }                                           \
+#define FASTNN_DEVICE_KERNEL(name, ...) \
+  namespace cuda {                      \
+  void name(__VA_ARGS__);               \
+  }                                     \
   FASTNN_CUDA_ENTRY(name)
 #ifndef FASTNN_CUDA_ENTRY
 #define FASTNN_CUDA_ENTRY(name)
