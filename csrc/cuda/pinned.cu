@@ -55,6 +55,8 @@ void pinned_copied(const void* from) {
     cudaEventDestroy(block.copied);
     block.copied = nullptr;
   }
+  // The mark moves behind this copy, and must stay behind those that other streams made.
+  if (block.copied) check(cudaStreamWaitEvent(stream(), block.copied, 0), "cudaStreamWaitEvent");
   if (!block.copied) check(cudaEventCreateWithFlags(&block.copied, cudaEventDisableTiming), "cudaEventCreate");
   block.device = current_device();
   check(cudaEventRecord(block.copied, stream()), "cudaEventRecord");

@@ -28,6 +28,7 @@ Counters counters[kMaxDevices];
 struct Graph {
   cudaGraphExec_t exec = nullptr;
   DeviceIndex device = 0;
+  cudaStream_t outside = nullptr;  // while it is recorded: the thread's stream before
   std::vector<const PhiloxState*> states;
   std::vector<PhiloxState> staged;
   PhiloxState* on_device = nullptr;
@@ -36,6 +37,7 @@ constexpr int64_t kMaxDraws = 4096;
 
 thread_local int device_now = -2;
 thread_local cudaStream_t stream_now = nullptr;
+thread_local cudaStream_t stream_of[kMaxDevices] = {};  // chosen by this thread; null: the default one
 thread_local Graph* recording = nullptr;
 std::atomic<bool> blocking{false};
 
@@ -101,7 +103,7 @@ void enter(DeviceIndex device) {
   DeviceState& d = device_state(device);
   check(cudaSetDevice(device), "cudaSetDevice");
   device_now = device;
-  stream_now = d.stream;
+  stream_now = stream_of[device] ? stream_of[device] : d.stream;
 }
 
 #ifndef FASTNN_CUDA_EMULATED
@@ -138,15 +140,58 @@ void deallocate(DeviceIndex device, void* p, int64_t bytes) noexcept {
   counters[device].allocated -= bytes;
   const int before = device_now;
   if (before != device) cudaSetDevice(device);
-  cudaFreeAsync(p, before == device ? stream_now : devices[device].stream);
+  const cudaStream_t stream = before == device    ? stream_now
+                              : stream_of[device] ? stream_of[device]
+                                                  : devices[device].stream;
+  if (cudaFreeAsync(p, stream) != cudaSuccess) cudaGetLastError();  // not the next launch's error
   if (before != device && before >= 0) cudaSetDevice(before);
 }
+
+struct Event {
+  cudaEvent_t e = nullptr;
+  Event() { check(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "cudaEventCreate"); }
+  ~Event() { cudaEventDestroy(e); }
+};
+
+// What comes on `later` waits for what is on `earlier`, a stream of the current device, now.
+void order(cudaStream_t earlier, cudaStream_t later) {
+  Event e;
+  check(cudaEventRecord(e.e, earlier), "cudaEventRecord");
+  check(cudaStreamWaitEvent(later, e.e, 0), "cudaStreamWaitEvent");
+}
+
+#ifndef FASTNN_CUDA_EMULATED
+// The device that memory lies on.
+int device_of(const void* p) {
+  cudaPointerAttributes a;
+  check(cudaPointerGetAttributes(&a, p), "cudaPointerGetAttributes");
+  return a.device;
+}
+// From one device to another: behind the work of both, and later work of both behind it. Memory from pools can be
+// reached from another device only by copies that name both.
+void copy_from(int source, int device, void* to, const void* from, size_t bytes) {
+  const cudaStream_t here = stream_now;
+  enter(source);
+  const cudaStream_t there = stream_now;
+  order(there, here);
+  enter(device);
+  check(cudaMemcpyPeerAsync(to, device, from, source, bytes, here), "cudaMemcpyPeerAsync");
+  order(here, there);
+}
+#endif
 
 void copy(DeviceIndex device, void* to, const void* from, int64_t bytes, CopyKind kind) {
   enter(device);
   const cudaMemcpyKind k = kind == CopyKind::device_to_host     ? cudaMemcpyDeviceToHost
                            : kind == CopyKind::device_to_device ? cudaMemcpyDeviceToDevice
                                                                 : cudaMemcpyHostToDevice;
+#ifndef FASTNN_CUDA_EMULATED
+  if (kind == CopyKind::device_to_device && device_count() > 1) {
+    const int source = device_of(from);
+    if (source != device && recording) throw DeviceError("cuda: a graph holds no copies between devices");
+    if (source != device) return copy_from(source, device, to, from, static_cast<size_t>(bytes));
+  }
+#endif
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), k, stream_now), "cudaMemcpyAsync");
   if (kind == kPinnedToDevice) {
     if (!recording) pinned_copied(from);            // a graph's launches keep what they read
@@ -207,19 +252,6 @@ DeviceProperties properties(DeviceIndex device) {
 
 // --- streams and events -------------------------------------------------------------------------------------------
 
-struct Event {
-  cudaEvent_t e = nullptr;
-  Event() { check(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "cudaEventCreate"); }
-  ~Event() { cudaEventDestroy(e); }
-};
-
-// What comes on `later` waits for what is on `earlier` now.
-void order(cudaStream_t earlier, cudaStream_t later) {
-  Event e;
-  check(cudaEventRecord(e.e, earlier), "cudaEventRecord");
-  check(cudaStreamWaitEvent(later, e.e, 0), "cudaStreamWaitEvent");
-}
-
 void* stream_create(DeviceIndex device) {
   enter(device);
   cudaStream_t s = nullptr;
@@ -227,21 +259,23 @@ void* stream_create(DeviceIndex device) {
   return s;
 }
 void stream_destroy(void* s) noexcept { cudaStreamDestroy(static_cast<cudaStream_t>(s)); }
-cudaStream_t stream_or_default(void* s) { return s ? static_cast<cudaStream_t>(s) : devices[device_now].stream; }
+cudaStream_t stream_or_default(void* s) {
+  if (device_now < 0) enter(0);
+  return s ? static_cast<cudaStream_t>(s) : devices[device_now].stream;
+}
 void* stream_use(void* s) {
   if (device_now < 0) enter(0);
   const cudaStream_t before = stream_now, next = stream_or_default(s);
   if (before != next) order(before, next);
-  stream_now = next;
+  stream_now = stream_of[device_now] = next;
   return before;
 }
-void* stream_current() { return stream_now; }
-void stream_synchronize(void* s) {
+void* stream_current() {
   if (device_now < 0) enter(0);
-  check(cudaStreamSynchronize(stream_or_default(s)), "cudaStreamSynchronize");
+  return stream_now;
 }
+void stream_synchronize(void* s) { check(cudaStreamSynchronize(stream_or_default(s)), "cudaStreamSynchronize"); }
 bool stream_done(void* s) {
-  if (device_now < 0) enter(0);
 #ifdef FASTNN_CUDA_EMULATED
   (void)s;
   return true;
@@ -298,29 +332,45 @@ void graph_begin() {
     delete g;
     check(code, "cudaMallocAsync");
   }
-  const cudaError_t begun = cudaStreamBeginCapture(stream_now, cudaStreamCaptureModeThreadLocal);
+  // In a stream of its own: what other threads put into theirs meanwhile is none of the graph's.
+  cudaStream_t own = nullptr;
+  cudaError_t begun = cudaStreamCreateWithFlags(&own, cudaStreamNonBlocking);
+  if (begun == cudaSuccess) begun = cudaStreamBeginCapture(own, cudaStreamCaptureModeThreadLocal);
   if (begun != cudaSuccess) {
+    if (own) cudaStreamDestroy(own);
     graph_destroy(g);
     check(begun, "cudaStreamBeginCapture");
   }
+  g->outside = stream_now;
+  stream_now = own;
   recording = g;
+}
+
+// Back to the stream before; the graph may be null.
+Graph* end_recording(cudaGraph_t* graph, cudaError_t* code) {
+  Graph* g = recording;
+  recording = nullptr;
+  const cudaStream_t own = stream_now;
+  stream_now = g->outside;
+  *code = cudaStreamEndCapture(own, graph);
+  cudaStreamDestroy(own);
+  return g;
 }
 
 void graph_cancel() noexcept {
   if (!recording) return;
   cudaGraph_t graph = nullptr;
-  cudaStreamEndCapture(stream_now, &graph);
+  cudaError_t code = cudaSuccess;
+  Graph* g = end_recording(&graph, &code);
   if (graph) cudaGraphDestroy(graph);
   cudaGetLastError();
-  graph_destroy(recording);
-  recording = nullptr;
+  graph_destroy(g);
 }
 
 void* graph_end() {
-  Graph* g = recording;
-  recording = nullptr;
   cudaGraph_t graph = nullptr;
-  cudaError_t code = cudaStreamEndCapture(stream_now, &graph);
+  cudaError_t code = cudaSuccess;
+  Graph* g = end_recording(&graph, &code);
   if (code == cudaSuccess) {
     code = cudaGraphInstantiate(&g->exec, graph, 0);
     cudaGraphDestroy(graph);

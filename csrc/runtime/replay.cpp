@@ -72,6 +72,12 @@ void Program::run_calls() {
 
 void Program::make_segments() {
   const DeviceApi& api = device_api();
+  const auto forget = [&] {
+    api.graph_cancel();
+    for (const Segment& s : segments_)
+      if (s.graph) api.graph_destroy(s.graph);
+    segments_.clear();
+  };
   for (size_t i = 0; i < calls_.size();) {
     if (calls_[i].check) {
       ++i;
@@ -88,12 +94,12 @@ void Program::make_segments() {
       segments_.push_back({api.graph_end(), 0});
     } catch (const DeviceError&) {
       // Something that no graph can hold: the launches one by one are as right.
-      api.graph_cancel();
-      for (const Segment& s : segments_)
-        if (s.graph) api.graph_destroy(s.graph);
-      segments_.clear();
+      forget();
       graphs_ = false;
       return;
+    } catch (...) {  // no part of the segments may pass for all of them
+      forget();
+      throw;
     }
   }
 }

@@ -201,8 +201,9 @@ __device__ inline void better(Best<T>& a, T score, int64_t at) {
 constexpr int kWide = 1024;
 
 template <class T>
-__global__ void take_boxes(int64_t* keep, T* kept_scores, int64_t* count, const T* boxes, const T* scores, T* left,
-                           int64_t n, bool gaussian, T threshold, T sigma, T limit) {
+__global__ void __launch_bounds__(kWide)
+    take_boxes(int64_t* keep, T* kept_scores, int64_t* count, const T* boxes, const T* scores, T* left, int64_t n,
+               bool gaussian, T threshold, T sigma, T limit) {
   __shared__ T best_score[kWarp];
   __shared__ int64_t best_at[kWarp];
   const T gone = -static_cast<T>(INFINITY);

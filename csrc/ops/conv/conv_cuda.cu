@@ -28,7 +28,8 @@ void forward(const ConvArgs<T>& g) {
 
 /// partial[part][f] = the sums of dy over a part of the pixels; a block has 32 columns and 32 pixels side by side.
 template <class T>
-__global__ void column_sums(const T* dy, int64_t pixels, int64_t columns, int64_t parts, T* partial) {
+__global__ void __launch_bounds__(kWarp* kWarp)
+    column_sums(const T* dy, int64_t pixels, int64_t columns, int64_t parts, T* partial) {
   __shared__ T cells[kWarp][kWarp + 1];
   const int lane = static_cast<int>(threadIdx.x), row = static_cast<int>(threadIdx.y);
   const int64_t strips = (columns + kWarp - 1) / kWarp;

@@ -9,13 +9,13 @@ namespace fastnn {
 namespace cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kCheckThreads = 1024;
 
 // --- checks -------------------------------------------------------------------------------------------------------
 
 // One block for 65536 indices. T: what each of them does, returning whether it is out of range.
 template <class F>
-__global__ void check_block(BadIndex* bad, const int64_t* index, int64_t n, F f) {
+__global__ void __launch_bounds__(kCheckThreads) check_block(BadIndex* bad, const int64_t* index, int64_t n, F f) {
   __shared__ int64_t cells[kWarp];
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kIndexGrain;
   const int64_t end = begin + kIndexGrain < n ? begin + kIndexGrain : n;
@@ -44,7 +44,7 @@ struct Outside {
 template <class F>
 void check_all(BadIndex* bad, const int64_t* index, int64_t n, const F& f) {
   const int64_t blocks = (n + kIndexGrain - 1) / kIndexGrain;
-  run(&check_block<F>, static_cast<unsigned>(blocks), 1024, 0, bad, index, n, f);
+  run(&check_block<F>, static_cast<unsigned>(blocks), kCheckThreads, 0, bad, index, n, f);
 }
 
 // --- reading and writing --------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ struct Dropout {
   double scale;
   int64_t aligned;
   __device__ void operator()(const uint32_t* words, int64_t first, int n, T* y) const {
-    T v[count];
+    __align__(16) T v[count];
     if (aligned && n == count) {
       *reinterpret_cast<uint4*>(v) = *reinterpret_cast<const uint4*>(x + first);
       if (sizeof(T) == 8) *reinterpret_cast<uint4*>(v + 2) = *reinterpret_cast<const uint4*>(x + first + 2);

@@ -6,7 +6,7 @@ namespace fastnn {
 namespace cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kWide = 1024;
 // Items of the lines that are worked on at a time.
 constexpr int64_t kBatch = int64_t{1} << 25;
 
@@ -17,8 +17,9 @@ template <class I, class From, class To>
 void tiles_in_order(const From& from, const To& to, int64_t lines, int64_t n, bool across) {
   const int size = power_of_two(n, I::kTile), together = size < 1024 ? 1024 / size : 1;
   const int64_t tiles = (n + size - 1) / size, items = static_cast<int64_t>(size) * together;
-  run(&sort_tiles<I, From, To>, blocks_for((lines * tiles + together - 1) / together), static_cast<unsigned>(items / 4),
-      static_cast<size_t>(items) * sizeof(I), from, to, lines, n, tiles, size, together, across && tiles == 1);
+  run(&sort_tiles<I, From, To>, blocks_for((lines * tiles + together - 1) / together),
+      static_cast<unsigned>(items / I::kEach), static_cast<size_t>(items) * sizeof(I), from, to, lines, n, tiles, size,
+      together, across && tiles == 1);
 }
 
 /// Of every tile the first `want` go on, until what is left of a line is one tile.
@@ -54,7 +55,8 @@ void all_items(const From& from, const To& to, int64_t lines, int64_t n, const S
 
 /// The first NaN of a line takes the place of what was picked.
 template <class T, bool kBlock>
-__global__ void nan_lines(T* value, int64_t* index, const T* x, SortJob job, int64_t lines, int lanes) {
+__global__ void __launch_bounds__(kBlock ? kWide : kThreads)
+    nan_lines(T* value, int64_t* index, const T* x, SortJob job, int64_t lines, int lanes) {
   __shared__ long long cells[kWarp];
   const Team<kBlock> team(lanes);
   int64_t line = team.first;
@@ -94,7 +96,7 @@ void sort_elements(T* value, int64_t* index, const T* x, int64_t lines, const So
   if (n <= 1024)
     run(&nan_lines<T, false>, grid_for(lines, kThreads / kWarp), kThreads, 0, value, index, x, job, lines, kWarp);
   else
-    run(&nan_lines<T, true>, blocks_for(lines), 1024, 0, value, index, x, job, lines, 1024);
+    run(&nan_lines<T, true>, blocks_for(lines), kWide, 0, value, index, x, job, lines, kWide);
 }
 
 template <class T>

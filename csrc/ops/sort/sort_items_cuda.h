@@ -27,7 +27,7 @@ __device__ inline uint64_t key_of(int64_t x) { return static_cast<uint64_t>(x) ^
 
 /// A 32-bit key and an index below 2^32 - 1 share one integer, which compares as the pair does.
 struct Narrow {
-  static constexpr int kTile = 4096;  // items of a block: 32 KB
+  static constexpr int kTile = 4096, kEach = 4;  // items of a block: 32 KB; and of a thread
   uint64_t bits;
   static __device__ Narrow make(uint32_t key, int64_t i) {
     return {static_cast<uint64_t>(key) << 32 | static_cast<uint64_t>(i)};
@@ -37,7 +37,7 @@ struct Narrow {
   __device__ bool operator<(const Narrow& o) const { return bits < o.bits; }
 };
 struct Wide {
-  static constexpr int kTile = 2048;
+  static constexpr int kTile = 2048, kEach = 4;
   uint64_t key;
   int64_t at;
   static __device__ Wide make(uint64_t key, int64_t i) { return {key, i}; }
@@ -102,8 +102,8 @@ struct ToItems {
 
 /// Each tile of `size` (a power of two) items of lines of n in order; `together` tiles in a block.
 template <class I, class From, class To>
-__global__ void sort_tiles(From from, To to, int64_t lines, int64_t n, int64_t tiles, int size, int together,
-                           bool across) {
+__global__ void __launch_bounds__(I::kTile / I::kEach)
+    sort_tiles(From from, To to, int64_t lines, int64_t n, int64_t tiles, int size, int together, bool across) {
   FASTNN_SHARED(I, items);
   const int all = size * together, threads = static_cast<int>(blockDim.x);
   for (int64_t first = static_cast<int64_t>(blockIdx.x) * together; first < lines * tiles;
