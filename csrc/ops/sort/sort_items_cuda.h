@@ -102,7 +102,7 @@ struct ToItems {
 
 /// Each tile of `size` (a power of two) items of lines of n in order; `together` tiles in a block.
 template <class I, class From, class To>
-__global__ void __launch_bounds__(I::kTile / I::kEach)
+__global__ void __launch_bounds__(I::kTile / I::kEach, 1)
     sort_tiles(From from, To to, int64_t lines, int64_t n, int64_t tiles, int size, int together, bool across) {
   FASTNN_SHARED(I, items);
   const int all = size * together, threads = static_cast<int>(blockDim.x);
