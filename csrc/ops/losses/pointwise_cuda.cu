@@ -9,11 +9,16 @@ namespace {
 
 #include "ops/losses/pointwise_formulas.h"  // into this namespace
 
-/// Elements i on of an operand, 1 where there is none.
-template <class T, int Run>
+/// Elements i on of an operand, 1 where there is none. kWhole: at once, as their address allows.
+template <class T, int Run, bool kWhole = true>
 __device__ inline Pack<T, Run> read(const void* p, int64_t i) {
-  if (p) return load_pack<T, Run>(static_cast<const char*>(p) + i * static_cast<int64_t>(sizeof(T)));
+  if (kWhole && p) return load_pack<T, Run>(static_cast<const char*>(p) + i * static_cast<int64_t>(sizeof(T)));
   Pack<T, Run> one;
+  if (p) {
+#pragma unroll
+    for (int e = 0; e < Run; ++e) one.v[e] = static_cast<const T*>(p)[i + e];
+    return one;
+  }
 #pragma unroll
   for (int e = 0; e < Run; ++e) one.v[e] = T(1);
   return one;
@@ -23,10 +28,11 @@ __device__ inline void write(T* p, int64_t i, const Pack<T, Run>& v) {
   store_pack(reinterpret_cast<char*>(p + i), v);
 }
 
-template <class Loss, class T, int Run>
+template <class Loss, class T, int Run, bool kWhole>
 __device__ inline void forward_step(const PointwiseArgs& a, T* y, int64_t i, double& total, double& count) {
-  const Pack<T, Run> x = read<T, Run>(a.x, i), t = read<T, Run>(a.t, i), w = read<T, Run>(a.w, i),
-                     m = read<T, Run>(a.m, i), q = read<T, Run>(a.q, i);
+  const Pack<T, Run> x = read<T, Run, kWhole>(a.x, i), t = read<T, Run, kWhole>(a.t, i),
+                     w = read<T, Run, kWhole>(a.w, i), m = read<T, Run, kWhole>(a.m, i),
+                     q = read<T, Run, kWhole>(a.q, i);
   const T p = static_cast<T>(a.p);
   Pack<T, Run> v;
 #pragma unroll
@@ -35,18 +41,25 @@ __device__ inline void forward_step(const PointwiseArgs& a, T* y, int64_t i, dou
     total += v.v[e];
     count += a.count_weights ? m.v[e] * w.v[e] : m.v[e];
   }
-  if (y) write(y, i, v);
+  if (!y) return;
+  if constexpr (kWhole) {
+    write(y, i, v);
+  } else {
+#pragma unroll
+    for (int e = 0; e < Run; ++e) y[i + e] = v.v[e];
+  }
 }
 
-template <class Loss, class T, int Run>
+/// Which thread adds up what depends on the number of elements alone, not on where they lie.
+template <class Loss, class T, int Run, bool kWhole>
 __global__ void __launch_bounds__(kLossBlock) forward_kernel(PointwiseArgs a, T* y, double* sums) {
   __shared__ double cells[kWarp];
   double total = 0, count = 0;
   for (int64_t i = thread_index(); i < a.n / Run; i += thread_count())
-    forward_step<Loss, T, Run>(a, y, i * Run, total, count);
+    forward_step<Loss, T, Run, kWhole>(a, y, i * Run, total, count);
   if constexpr (Run > 1)
     for (int64_t i = a.n / Run * Run + thread_index(); i < a.n; i += thread_count())
-      forward_step<Loss, T, 1>(a, y, i, total, count);
+      forward_step<Loss, T, 1, true>(a, y, i, total, count);
   total = block_reduce(total, Sum(), 0.0, cells);
   count = block_reduce(count, Sum(), 0.0, cells);
   if (threadIdx.x != 0) return;
@@ -99,10 +112,11 @@ template <class Loss, class T>
 void forward(const PointwiseArgs& a, const Reduced& reduced, T* y) {
   constexpr int run = 16 / sizeof(T);
   const bool packs = all_aligned({a.x, a.t, a.w, a.m, a.q, y});
-  const unsigned blocks = grid_for(packs ? a.n / run : a.n, kLossBlock);
+  const unsigned blocks = grid_for(a.n / run, kLossBlock);
   const Scratch scratch(static_cast<int64_t>(blocks) * 16);
   double* sums = scratch.as<double>();
-  cuda::run(packs ? &forward_kernel<Loss, T, run> : &forward_kernel<Loss, T, 1>, blocks, kLossBlock, 0, a, y, sums);
+  cuda::run(packs ? &forward_kernel<Loss, T, run, true> : &forward_kernel<Loss, T, run, false>, blocks, kLossBlock, 0,
+            a, y, sums);
   finish<T>(reduced, sums, blocks, a.m || a.count_weights ? -1 : a.n);
 }
 
