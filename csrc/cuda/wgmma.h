@@ -149,6 +149,19 @@ __device__ inline void wgmma_wait() {
 #endif
 }
 
+/// After the wait and before the first use of d: the compiler takes no element for known before.
+template <int R, int C>
+__device__ inline void wgmma_made(float (&d)[R][C]) {
+#ifndef FASTNN_CUDA_EMULATED
+#pragma unroll
+  for (int i = 0; i < R; ++i)
+#pragma unroll
+    for (int j = 0; j < C; ++j) asm volatile("" : "+f"(d[i][j])::"memory");
+#else
+  (void)d;
+#endif
+}
+
 #define FASTNN_PLACES(j) "+f"(d[0][2 * j]), "+f"(d[0][2 * j + 1]), "+f"(d[1][2 * j]), "+f"(d[1][2 * j + 1])
 /// d = [d +] a b^T over 32 bytes of the rows of a (64) and b (128).
 __device__ inline void wgmma_bf16(float (&d)[2][32], uint64_t a, uint64_t b, int add) {

@@ -83,7 +83,10 @@ __global__ void __launch_bounds__(WgmmaTile::kThreads, 1)
   FASTNN_SHARED(unsigned char, bytes);
   auto* const shared = reinterpret_cast<WgmmaShared*>(bytes + (1024 - shared_address(bytes) % 1024) % 1024);
   constexpr int kStages = WgmmaTile::kStages;
-  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, group = thread / kGroup;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
+  // From lane 0, so that the compiler knows it to be one number in a warp: it makes instructions of a warpgroup that
+  // threads may reach on different ways wait for each other.
+  const int group = __shfl_sync(kFullWarp, thread / kGroup, 0);
   const bool producer = group == kConsumers;
   if (thread == 0) {
     for (int s = 0; s < kStages; ++s) barrier_init(&shared->full[s], 1), barrier_init(&shared->free[s], kConsumers);
@@ -116,31 +119,28 @@ __global__ void __launch_bounds__(WgmmaTile::kThreads, 1)
       }
     } else {
       float sum[2][32];
-      int of_chunk = 0, chunk = 0;
-      for (int s = 0; s < slices; ++s) {
-        barrier_wait(&shared->full[stage], parity);
-        const uint64_t x = operand_descriptor(shared->tiles[stage][0] + group * 64 * kRowBytes);
-        const uint64_t y = operand_descriptor(shared->tiles[stage][1]);
-        wgmma_begin();
+      int64_t chunk = job.first;
+      for (int left = slices; left > 0; ++chunk) {
+        const int count = left < per_chunk ? left : static_cast<int>(per_chunk);
+        left -= count;
+        int before = 0;  // the stage of the slice before
+        for (int s = 0; s < count; ++s) {
+          barrier_wait(&shared->full[stage], parity);
+          const uint64_t x = operand_descriptor(shared->tiles[stage][0] + group * 64 * kRowBytes);
+          const uint64_t y = operand_descriptor(shared->tiles[stage][1]);
+          wgmma_begin();
 #pragma unroll
-        for (int k = 0; k < kRowBytes / 32; ++k) Packed::multiply(sum, x + 2 * k, y + 2 * k, of_chunk > 0 || k > 0);
-        wgmma_commit();
-        // The slice before this one is done: its place is free. The last one of a chunk is waited for.
-        const bool last = ++of_chunk == per_chunk || s + 1 == slices;
-        if (last)
-          wgmma_wait<0>();
-        else
-          wgmma_wait<1>();
-        if (thread % kGroup == 0) {
-          if (of_chunk > 1) barrier_arrive(&shared->free[stage == 0 ? kStages - 1 : stage - 1]);
-          if (last) barrier_arrive(&shared->free[stage]);
+          for (int k = 0; k < kRowBytes / 32; ++k) Packed::multiply(sum, x + 2 * k, y + 2 * k, s > 0 || k > 0);
+          wgmma_commit();
+          wgmma_wait<1>();  // the slice before this one is done: its place is free
+          if (s > 0 && thread % kGroup == 0) barrier_arrive(&shared->free[before]);
+          before = stage;
+          if (++stage == kStages) stage = 0, parity ^= 1;
         }
-        if (++stage == kStages) stage = 0, parity ^= 1;
-        if (last) {
-          store_chunk<float, WgmmaTile>(sum, p, result, shared->rows_c, partial, shared->job,
-                                        shared->job.first + chunk);
-          ++chunk, of_chunk = 0;
-        }
+        wgmma_wait<0>();
+        wgmma_made(sum);
+        if (thread % kGroup == 0) barrier_arrive(&shared->free[before]);
+        store_chunk<float, WgmmaTile>(sum, p, result, shared->rows_c, partial, shared->job, chunk);
       }
     }
   }
@@ -172,6 +172,9 @@ void multiply_packed(const GemmArgs<float>& g) {
 }  // namespace
 
 bool wgmma_takes(const GemmArgs<float>& g) {
+#ifdef FASTNN_NO_WGMMA
+  return false;
+#endif
   return compute_capability() == 90 && g.M >= 128 && g.N >= 128 && g.K >= 256;
 }
 void gemm_wgmma_bf16(const GemmArgs<float>& g) { multiply_packed<PackedBf16>(g); }
