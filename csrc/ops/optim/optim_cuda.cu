@@ -286,13 +286,16 @@ __global__ void __launch_bounds__(kThreads) norm_partial(double* partial, const 
   const int64_t end = n - begin < FASTNN_GRAD_NORM_CHUNK ? n : begin + FASTNN_GRAD_NORM_CHUNK;
   double total = 0;
   constexpr int kPack = Pack<T>::kCount;
-  int64_t rest = begin;
-  if (aligned(g)) {
-    rest = begin + (end - begin) / kPack * kPack;
-    for (int64_t at = begin + threadIdx.x * kPack; at < rest; at += kThreads * kPack) {
-      const Pack<T> x = *reinterpret_cast<const Pack<T>*>(g + at);
-      for (int e = 0; e < kPack; ++e) total = norm(norm.term(double(x.at[e])), total);
-    }
+  // The same elements for a thread wherever g lies: the norm has the same bits.
+  const int64_t rest = begin + (end - begin) / kPack * kPack;
+  const bool whole = aligned(g);
+  for (int64_t at = begin + threadIdx.x * kPack; at < rest; at += kThreads * kPack) {
+    Pack<T> x;
+    if (whole)
+      x = *reinterpret_cast<const Pack<T>*>(g + at);
+    else
+      for (int e = 0; e < kPack; ++e) x.at[e] = g[at + e];
+    for (int e = 0; e < kPack; ++e) total = norm(norm.term(double(x.at[e])), total);
   }
   for (int64_t at = rest + threadIdx.x; at < end; at += kThreads) total = norm(norm.term(double(g[at])), total);
   total = block_reduce(total, norm, 0.0, cells);
