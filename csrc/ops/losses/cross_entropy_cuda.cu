@@ -56,7 +56,7 @@ __device__ inline T log_sum_exp(const T* row, int64_t n, double* cells) {
 }
 
 template <bool Wide, class T>
-__global__ void __launch_bounds__(kWideBlock) forward_kernel(CrossEntropyArgs a, T* loss, T* lse, double* sums) {
+__global__ void __launch_bounds__(kWideBlock, 1) forward_kernel(CrossEntropyArgs a, T* loss, T* lse, double* sums) {
   typedef Group<Wide> G;
   __shared__ double cells[kWarp];
   const T* w = static_cast<const T*>(a.weight);
@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(kLossBlock) weight_kernel(const T* w, int64_t 
 
 // dx_c = g (p_c total - a_c), with p = exp(x - lse).
 template <bool Wide, class T>
-__global__ void __launch_bounds__(kWideBlock)
+__global__ void __launch_bounds__(kWideBlock, 1)
     backward_kernel(CrossEntropyArgs a, T* dx, T* dt, const T* lse, const T* dy, int64_t dy_step, const double* scale,
                     const double* all_weights) {
   typedef Group<Wide> G;
