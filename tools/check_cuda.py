@@ -71,9 +71,13 @@ def check_spills(log):
         hot = any(word in name.lower() for word in HOT)
         bad += hot
         print(f"{'spills' if hot else 'spills (not hot)'}: {spills} bytes, {arch}: {name[:150]}")
+    # ptxas only mentions it: the instructions of a warpgroup wait for each other, at a fraction of the speed.
+    waiting = [line for line in log.read_text(errors="replace").splitlines() if "instructions are serialized" in line]
+    for line in waiting:
+        print(line.strip()[:250])
     archs = sorted({arch for _, arch, _, _ in found})
     print(f"{len(found)} kernels for {', '.join(archs)}; {len(spilling)} spill, {bad} of them hot")
-    return bad
+    return bad + len(waiting)
 
 
 def instructions(source, arch, build, nvcc):

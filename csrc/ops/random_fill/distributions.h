@@ -7,8 +7,10 @@
 
 #include "core/host_device.h"
 
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #define FASTNN_UNROLL _Pragma("unroll")
+#elif defined(__CUDACC__)
+#define FASTNN_UNROLL  // nvcc's host code has no draws
 #else
 #define FASTNN_UNROLL _Pragma("GCC unroll 16")
 #endif
