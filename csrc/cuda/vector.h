@@ -1,6 +1,7 @@
 #pragma once
-// Packs of 16 bytes, shuffles of structs and divisions for kernels that go along rows.
+// Packs of 16 bytes and shuffles of structs for kernels that go along rows.
 
+#include "cuda/divide.h"
 #include "cuda/pack.h"
 
 namespace fastnn {
@@ -26,18 +27,6 @@ __device__ inline S shuffle_xor(const S& s, int with) {
   S out;
   memcpy(static_cast<void*>(&out), words, sizeof(S));
   return out;
-}
-
-/// a / b and a % b for b > 0; 32-bit arithmetic, several times faster, where it is enough.
-struct Quotient {
-  int64_t quotient, rest;
-};
-__device__ inline Quotient divide(int64_t a, int64_t b) {
-  if (static_cast<uint64_t>(a) <= UINT32_MAX && static_cast<uint64_t>(b) <= UINT32_MAX) {
-    const uint32_t q = static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
-    return {q, static_cast<uint32_t>(a) - q * static_cast<uint32_t>(b)};
-  }
-  return {a / b, a % b};
 }
 
 /// The smallest power of two that is not below n, at most `most`.
