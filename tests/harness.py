@@ -151,7 +151,7 @@ class Sample:
                 t.requires_grad_()
         fastnn.manual_seed(11)
         args, kwargs = self.arguments(tensors)
-        with fastnn.device(device):  # of operations that take no tensor
+        with fastnn.device("cpu" if tensors else device):  # results go where the tensors are
             return as_list(self.case.run(*args, **kwargs)), tensors, [b for _, b in laid]
 
     def numpy(self):

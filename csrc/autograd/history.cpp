@@ -130,7 +130,7 @@ Ref<Node> grad_fn(const Tensor& x) {
   node->base = window_of(base);
   node->view = window_of(x);
   node->edges.push_back(to_base);
-  node->outputs.push_back({x.shape(), x.dtype()});
+  node->outputs.push_back({x.shape(), x.dtype(), x.device()});
   t->grad_fn = ref;
   t->grad_slot = 0;
   return ref;
@@ -145,7 +145,7 @@ Edge grad_edge(const Tensor& x) {
 
 void set_history(const Tensor& out, const Ref<Node>& node) {
   const uint32_t slot = static_cast<uint32_t>(node->outputs.size());
-  node->outputs.push_back({out.shape(), out.dtype()});
+  node->outputs.push_back({out.shape(), out.dtype(), out.device()});
   if (!out.is_floating()) return;
   out.impl()->grad_fn = node;
   out.impl()->grad_slot = slot;
@@ -187,7 +187,7 @@ void end_inplace(const Tensor& x, const Tensor& result) {
     node->base = window_of(base);
     node->view = window_of(x);
     node->edges = {grad_edge(base), Edge{made, slot}};
-    node->outputs.push_back({base.shape(), base.dtype()});
+    node->outputs.push_back({base.shape(), base.dtype(), base.device()});
     base.impl()->grad_fn = ref;
     base.impl()->grad_slot = 0;
   }
@@ -205,12 +205,20 @@ Tensor get_grad(const Tensor& x) {
   return meta->box->grad;
 }
 
+void detail::throw_apart(const char* op, DeviceIndex device, const Tensor& x) {
+  throw DeviceError(str(op, ": expected tensors on one device, got one on ", device_name(device), " and one of shape ",
+                        x.shape(), " on ", device_name(x.device()), "; move one with .to(device)"));
+}
+
 void set_grad(const Tensor& x, const Tensor& grad) {
   if (grad.defined() && (grad.shape() != x.shape() || grad.dtype() != x.dtype()))
     throw ValueError(str("grad: expected shape ", x.shape(), " and dtype ", x.dtype(), ", got ", grad.shape(), " and ",
                          grad.dtype()));
+  if (grad.defined() && grad.device() != x.device())
+    throw DeviceError(
+        str("grad: expected a tensor on ", device_name(x.device()), ", got one on ", device_name(grad.device())));
   AutogradMeta& meta = autograd_meta(x);
-  if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x.shape(), x.dtype()));
+  if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x));
   if (capturing()) detail::recorder->gradient(*meta.box, true);
   Tensor before;  // goes after the lock, see AccumulateGrad
   std::lock_guard<std::mutex> lock(meta.box->mutex);
@@ -227,7 +235,7 @@ void set_requires_grad(const Tensor& x, bool on) {
   }
   if (on) {
     AutogradMeta& meta = autograd_meta(x);
-    if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x.shape(), x.dtype()));
+    if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x));
   }
   x.impl()->requires_grad = on;
 }
@@ -248,7 +256,7 @@ void retain_grad(const Tensor& x) {
   AutogradMeta& meta = autograd_meta(x);
   if (!node || meta.retains_grad) return;
   meta.retains_grad = true;
-  if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x.shape(), x.dtype()));
+  if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x));
   Ref<AccumulateGrad> box = meta.box;
   add_hook(*node, {x.impl()->grad_slot, next_hook_id++, [box](const Tensor& g) {
                      std::vector<Tensor> dy{g};

@@ -21,6 +21,7 @@ struct Edge {
 struct OutputInfo {
   Dims shape;
   DType dtype;
+  DeviceIndex device;
 };
 
 using Hook = std::function<Tensor(const Tensor& grad)>;  // undefined result: gradient unchanged
@@ -55,7 +56,7 @@ std::mutex& hooks_mutex();
 struct AccumulateGrad : Node {
   std::mutex mutex;
   Tensor grad;
-  AccumulateGrad(const Dims& shape, DType dtype) { outputs.push_back({shape, dtype}); }
+  explicit AccumulateGrad(const Tensor& x) { outputs.push_back({x.shape(), x.dtype(), x.device()}); }
   std::string name() const override { return "AccumulateGrad"; }
   std::vector<Tensor> backward(std::vector<Tensor>& dy) override;
 };
@@ -112,5 +113,10 @@ void backward(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads
 /// Gradients of the roots with respect to `inputs`, returned; nothing is added to any .grad.
 std::vector<Tensor> grad(const std::vector<Tensor>& roots, const std::vector<Tensor>& inputs,
                          const std::vector<Tensor>& grads, bool retain_graph, bool allow_unused);
+
+namespace detail {
+/// DeviceError: `op` got a tensor on `device`, and x elsewhere.
+[[noreturn]] void throw_apart(const char* op, DeviceIndex device, const Tensor& x);
+}  // namespace detail
 
 }  // namespace fastnn

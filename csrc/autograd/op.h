@@ -103,7 +103,7 @@ inline void add_edges(Node& n, const std::vector<Tensor>& xs) {
 template <class T>
 inline void add_edges(Node&, const T&) {}
 
-// The device of the first tensor among the arguments; that all are there is checked where their memory is reached.
+// The device of the first tensor among the arguments.
 inline bool note_device(DeviceIndex& d, const Tensor& x) {
   if (!x.defined()) return false;
   d = x.device();
@@ -124,6 +124,15 @@ inline DeviceIndex device_of(const A&... args) {
   (void)(note_device(d, args) || ...);
   return d;
 }
+
+inline void check_device_of(const char* op, DeviceIndex device, const Tensor& x) {
+  if (x.defined() && __builtin_expect(x.device() != device, 0)) throw_apart(op, device, x);
+}
+inline void check_device_of(const char* op, DeviceIndex device, const std::vector<Tensor>& xs) {
+  for (const Tensor& x : xs) check_device_of(op, device, x);
+}
+template <class T>
+inline void check_device_of(const char*, DeviceIndex, const T&) {}
 
 template <class F>
 inline void each_output(const Tensor& out, F&& f) {
@@ -146,11 +155,18 @@ struct has_backward : std::false_type {};
 template <class Op>
 struct has_backward<Op, std::void_t<decltype(&Op::backward)>> : std::true_type {};
 
+// An op whose tensors may lie on different devices says so: static constexpr bool across_devices = true.
+template <class Op, class = void>
+struct across_devices : std::false_type {};
+template <class Op>
+struct across_devices<Op, std::void_t<decltype(Op::across_devices)>> : std::true_type {};
+
 template <class Op, class... A>
 auto apply(const A&... args) {
   Op op{};
   const DeviceGuard here(detail::device_of(args...));
   op.check(args...);
+  if constexpr (!across_devices<Op>::value) (detail::check_device_of(op.name, current_device(), args), ...);
   const char* const name = op.name;  // a constant of the type, or of the op where one struct serves a table of them
   Saved saved(has_backward<Op>::value && grad_enabled() && (detail::wants_grad(args) || ...));
   auto out = op.forward(saved, args...);

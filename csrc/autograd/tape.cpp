@@ -107,6 +107,9 @@ void check_gradient(const std::string& from, const Tensor& g, const OutputInfo& 
   if (g.shape() != expected.shape || g.dtype() != expected.dtype)
     throw RuntimeError(str(from, ": its backward returned a gradient of shape ", g.shape(), " and dtype ", g.dtype(),
                            " for an input of shape ", expected.shape, " and dtype ", expected.dtype));
+  if (g.device() != expected.device)
+    throw DeviceError(str(from, ": its backward returned a gradient on ", device_name(g.device()), " for an input on ",
+                          device_name(expected.device)));
 }
 
 // A copy: the hooks may remove themselves, and other threads may add some meanwhile.
@@ -137,6 +140,9 @@ void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, boo
     } else if (g.shape() != root.shape() || g.dtype() != root.dtype()) {
       throw ValueError(str("backward: expected a gradient of shape ", root.shape(), " and dtype ", root.dtype(),
                            ", got ", g.shape(), " and ", g.dtype()));
+    } else if (g.device() != root.device()) {
+      throw DeviceError(str("backward: expected a gradient on ", device_name(root.device()), ", got one on ",
+                            device_name(g.device())));
     }
     edges.push_back(e);
     seeds.push_back(g);

@@ -1,5 +1,7 @@
 // The plug-in's side of core/device.h: devices, streams, memory from the driver's stream-ordered pools, graphs.
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -49,6 +51,9 @@ struct DeviceState {
 DeviceState devices[kMaxDevices];
 std::mutex devices_mutex;
 
+// A child has the parent's memory but not its driver, which would fail with errors that name no reason.
+std::atomic<bool> forked{false};
+
 DeviceState& device_state(int device) {
   DeviceState& d = devices[device];
   std::lock_guard<std::mutex> lock(devices_mutex);
@@ -66,6 +71,10 @@ DeviceState& device_state(int device) {
   uint64_t keep = UINT64_MAX;
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "cudaMemPoolSetAttribute");
 #endif
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    if (!forked.exchange(true)) device_now = -2;
+  });
+  (void)registered;
   d.ready = true;
   return d;
 }
@@ -98,6 +107,10 @@ const char* why_none() {
 }
 
 void enter(DeviceIndex device) {
+  if (forked.load(std::memory_order_relaxed))
+    throw DeviceError(
+        "cuda: this process was forked after its parent had used a device, and has none; start processes with the "
+        "method 'spawn'");
   if (device_now == device) return;
   if (device < 0 || device >= device_count()) throw DeviceError(str("cuda: there is no device ", device));
   DeviceState& d = device_state(device);
@@ -136,7 +149,7 @@ void* allocate(DeviceIndex device, int64_t bytes) {
 }
 
 void deallocate(DeviceIndex device, void* p, int64_t bytes) noexcept {
-  if (!p) return;
+  if (!p || forked) return;
   counters[device].allocated -= bytes;
   const int before = device_now;
   if (before != device) cudaSetDevice(device);
@@ -314,7 +327,7 @@ float event_ms(void* from, void* to) {
 
 void graph_destroy(void* graph) noexcept {
   auto* g = static_cast<Graph*>(graph);
-  if (!g) return;
+  if (!g || forked) return;
   if (g->exec) cudaGraphExecDestroy(g->exec);
   if (g->on_device) cudaFreeAsync(g->on_device, devices[g->device].stream);
   delete g;

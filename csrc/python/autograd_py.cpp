@@ -112,7 +112,7 @@ py::object apply_function(const py::object& cls, const py::object& context, cons
     if (differentiable) {
       set_history(y, ref);
     } else {
-      node->outputs.push_back({y.shape(), y.dtype()});
+      node->outputs.push_back({y.shape(), y.dtype(), y.device()});
     }
     fresh[i] = py::cast(y);
   }

@@ -253,7 +253,9 @@ void bind_exchange(Binder& b) {
       [](const py::object& self) {
         refuse_in_capture("numpy: a tensor's values are read");
         const Tensor& x = unwrap(self.ptr());
-        if (x.requires_grad()) throw RuntimeError("numpy: the tensor requires grad; use .detach().numpy()");
+        const bool away = x.device() != kCpu;
+        if (x.requires_grad())
+          throw RuntimeError(str("numpy: the tensor requires grad; use .detach()", away ? ".cpu()" : "", ".numpy()"));
         if (x.device() != kCpu)
           throw DeviceError(str("numpy: the tensor is on ", device_name(x.device()), "; use .cpu().numpy()"));
         const DeviceGuard host(kCpu);

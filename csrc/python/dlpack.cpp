@@ -6,7 +6,7 @@
 namespace fastnn {
 namespace {
 
-constexpr int32_t kDLCpu = 1;
+constexpr int32_t kDLCpu = 1, kDLCuda = 2;
 constexpr uint64_t kReadOnly = 1, kCopied = 2;
 
 struct DLDevice {
@@ -192,7 +192,11 @@ void bind_dlpack(Binder& b) {
                   "dl_device"_a = py::none(), "copy"_a = py::none(),
                   "The memory as a DLPack capsule; nothing is copied unless `copy` is True.");
   b.python_method(
-      "__dlpack_device__", [](const Tensor&) { return py::make_tuple(kDLCpu, 0); }, "(1, 0): the CPU.");
+      "__dlpack_device__",
+      [](const Tensor& x) {
+        return x.device() == kCpu ? py::make_tuple(kDLCpu, 0) : py::make_tuple(kDLCuda, x.device());
+      },
+      "(1, 0): the CPU; (2, i): CUDA device i.");
   b.python_function("from_dlpack", &from_dlpack, "x"_a, py::kw_only(), "copy"_a = false,
                     "A tensor on the memory of an object with ``__dlpack__`` (or of a DLPack capsule).");
 }

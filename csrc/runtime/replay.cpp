@@ -87,8 +87,8 @@ void Program::make_segments() {
       segments_.push_back({nullptr, i++});
       continue;
     }
-    api.graph_begin();
     try {
+      api.graph_begin();
       for (; i < calls_.size() && (calls_[i].check || calls_[i].device == device_); ++i)
         if (!calls_[i].check) calls_[i].run(calls_[i].arguments);
       segments_.push_back({api.graph_end(), 0});

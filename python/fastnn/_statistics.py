@@ -197,12 +197,14 @@ def multinomial(x, num_samples, replacement=False):
         raise ValueError("multinomial: expected weights that are finite, not negative and not all zero")
     if replacement:
         total = x.double().cumsum(-1)
-        u = _C.rand((*x.shape[:-1], num_samples), dtype=_C.float64) * total.narrow(-1, x.shape[-1] - 1, 1)
+        u = _C.rand((*x.shape[:-1], num_samples), dtype=_C.float64, device=x.device) * total.narrow(
+            -1, x.shape[-1] - 1, 1
+        )
         index = (total.unsqueeze(-2) <= u.unsqueeze(-1)).to(_C.int64).sum(-1)
         last = (x > 0).to(_C.int64).cumsum(-1).argmax(-1, True)  # rounding must not lead behind the last weight
         return _C.minimum(index, last)
     if int((x > 0).to(_C.int64).sum(-1).amin()) < num_samples:
         raise ValueError(f"multinomial: expected at least {num_samples} weights above zero without replacement")
-    e = -(1 - _C.rand(x.shape, dtype=_C.float64)).log()
+    e = -(1 - _C.rand(x.shape, dtype=_C.float64, device=x.device)).log()
     keys = (x.double() / e.clamp_min(1e-300)).masked_fill(x == 0, -1.0)
     return keys.topk(num_samples, -1)[1]

@@ -70,7 +70,7 @@ def _load():
     if os.environ.get("FASTNN_CUDA_PLUGIN"):
         _reason = f"FASTNN_CUDA_PLUGIN names {candidates[0]}, which is not there"
     else:
-        _reason = "the CUDA plug-in is not installed (pip install fastnn-native-cuda)"
+        _reason = "the CUDA plug-in is not installed (docs/cuda.md says how)"
     return _reason
 
 
@@ -85,9 +85,12 @@ def why_not() -> str | None:
 
 
 def _need(device=None):
+    """A device as the functions of the compiled module take it: a number is that CUDA device."""
     if not is_available():
         raise _C.DeviceError(f"cuda: there is no device: {why_not()}")
-    return device
+    if device is None:
+        return None
+    return _C.device("cuda", device) if isinstance(device, int) else _C.device(device)
 
 
 def device_count() -> int:

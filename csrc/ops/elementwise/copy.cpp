@@ -82,6 +82,7 @@ struct Clone {
 // The new value of x in x.copy_(src): src as x's shape and dtype.
 struct Copy {
   static constexpr const char* name = "copy_";
+  static constexpr bool across_devices = true;
   Dims shape;
   DType dtype;
   DeviceIndex from;
@@ -189,8 +190,7 @@ Tensor copy_(const Tensor& x, const Tensor& src) {
 Tensor joined(const char* op, DeviceIndex device, const Tensor& x) {
   if (!x.defined() || x.device() == device) return x;
   if (x.device() == kCpu && x.dim() == 0) return to_device(x, device);
-  throw DeviceError(str(op, ": expected tensors on one device, got one on ", device_name(device), " and one of shape ",
-                        x.shape(), " on ", device_name(x.device()), "; move it with .to(device)"));
+  detail::throw_apart(op, device, x);
 }
 
 void join_devices(const char* op, std::initializer_list<Tensor*> operands) {

@@ -12,12 +12,20 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// What a row that no check has seen holds where there is none: bits that are NaN in both floating types.
+template <class U>
+__device__ inline U nothing() {
+  U u;
+  memset(static_cast<void*>(&u), 0xff, sizeof u);
+  return u;
+}
+
 template <class U, class I>
 __global__ void gather_rows(U* y, const U* weight, const int64_t* ids, int64_t total, int64_t v, Divider<I> row) {
   for (int64_t e = thread_index(); e < total; e += thread_count()) {
     I i = static_cast<I>(e);
     const int64_t j = split(i, row), id = ids[i];
-    y[e] = id >= 0 && id < v ? weight[id * row.d + j] : U();
+    y[e] = id >= 0 && id < v ? weight[id * row.d + j] : nothing<U>();
   }
 }
 

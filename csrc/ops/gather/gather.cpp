@@ -270,6 +270,7 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
 }
 
 Tensor nonzero(const Tensor& x) {
+  const DeviceGuard here(x.device());
   const std::vector<Tensor> columns = nonzero_indices(at_least_1d(x));
   const int64_t n = columns[0].numel(), rank = x.dim();
   const Tensor y = empty({n, rank}, DType::int64);

@@ -33,7 +33,7 @@ struct Group {
   }
 };
 
-/// A label outside [0, cols) that no check has seen (in a replay of a graph) counts like one that is to be ignored.
+/// A label outside [0, cols) that no check has seen (in a replay of a graph) makes the loss NaN; its row has no gradient.
 __device__ inline bool skipped(const CrossEntropyArgs& a, int64_t r) {
   return a.label && (a.label[r] == a.ignore_index || a.label[r] < 0 || a.label[r] >= a.cols);
 }
@@ -67,8 +67,10 @@ __global__ void __launch_bounds__(kWideBlock, 1) forward_kernel(CrossEntropyArgs
     const T* prob = static_cast<const T*>(a.prob) + r * a.cols;
     if (skipped(a, r)) {
       if (G::lane() == 0) {
+        const double cost = a.label[r] == a.ignore_index ? 0 : static_cast<double>(NAN);
         lse[r] = T(0);
-        if (loss) loss[r] = T(0);
+        if (loss) loss[r] = static_cast<T>(cost);
+        loss_sum += cost;
       }
       continue;
     }

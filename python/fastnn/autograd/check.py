@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastnn import _C
+from fastnn._arrays import to_numpy
 from fastnn.autograd.modes import enable_grad, no_grad
 from fastnn.autograd.tape import grad
 
@@ -80,30 +81,30 @@ def gradcheck(func, inputs, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True
 
 def _analytic(y, checked):
     """Jacobians [y.numel, x.numel], a row of each by one backward pass."""
-    rows = [np.zeros((y.detach().numpy().size, x.detach().numpy().size)) for x in checked]
+    rows = [np.zeros((y.numel(), x.numel())) for x in checked]
     if not y.requires_grad:
         return rows
     for r in range(rows[0].shape[0]):
         seed = np.zeros(y.shape)
         seed.reshape(-1)[r] = 1.0
-        grads = grad(y, checked, _C.from_numpy(seed), retain_graph=True, allow_unused=True)
+        grads = grad(y, checked, _C.from_numpy(seed).to(y.device), retain_graph=True, allow_unused=True)
         for i, g in enumerate(grads):
             if g is not None:
-                rows[i][r] = g.numpy().reshape(-1)
+                rows[i][r] = to_numpy(g).reshape(-1)
     return rows
 
 
 def _numeric(func, inputs, x, j, eps):
     """Jacobian [y.numel, x.numel] of output j by moving one element of x at a time."""
-    values = x.detach().numpy()
+    values = x.detach()  # the same memory
 
     def value():
         with no_grad():
-            return np.array(_outputs(func(*inputs))[j].detach().numpy(), dtype=np.float64).reshape(-1)
+            return np.array(to_numpy(_outputs(func(*inputs))[j]), dtype=np.float64).reshape(-1)
 
     columns = []
     for index in np.ndindex(values.shape):
-        before = values[index]
+        before = values[index].item()
         try:
             values[index] = before + eps
             above = value()

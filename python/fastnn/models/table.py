@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from .. import _C, nn
+from .._arrays import device_of
 from ..autograd import no_grad
 
 __all__ = ["LayerCost", "count_multiplications", "count_parameters", "layer_table"]
@@ -71,7 +72,7 @@ def layer_table(model: nn.Module, input_shape) -> list[LayerCost]:
     model.eval()
     try:
         with no_grad():
-            model(_C.zeros((1, *input_shape)))
+            model(_C.zeros((1, *input_shape), device=device_of(model)))
     finally:
         for handle in handles:
             handle.remove()

@@ -130,7 +130,7 @@ def replace_head(model: nn.Module, num_classes: int, name: str | None = None) ->
         new = nn.Conv2d(old.in_channels, int(num_classes), old.kernel_size, old.stride, old.padding, old.dilation,
                         bias=old.bias is not None, dtype=dtype, activation=old.activation)  # fmt: skip
     owner, _, last = path.rpartition(".")
-    setattr(model.get_submodule(owner) if owner else model, last, new.train(model.training))
+    setattr(model.get_submodule(owner) if owner else model, last, new.train(model.training).to(old.weight.device))
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from .. import _C, nn
+from .._arrays import device_of
 from ..autograd import no_grad
 
 __all__ = ["every_window", "fc_to_conv"]
@@ -51,7 +52,7 @@ def fc_to_conv(model: nn.Sequential, input_shape) -> nn.Sequential:
     if not isinstance(model, nn.Sequential):
         raise TypeError(f"fc_to_conv: expected a Sequential, got {type(model).__name__}")
     layers, window = OrderedDict(), None  # window: height and width that the next linear layer covers
-    x = _C.zeros((1, *input_shape))
+    x = _C.zeros((1, *input_shape), device=device_of(model))
     training = model.training
     model.eval()
     try:

@@ -79,7 +79,7 @@ class StochasticDepth(RandomlyOff):
     def forward(self, x):
         if not self.training or self.p == 0:
             return x
-        mask = F.dropout(fastnn.ones((x.shape[0],) + (1,) * (x.ndim - 1), dtype=x.dtype), self.p, True)
+        mask = F.dropout(fastnn.ones((x.shape[0],) + (1,) * (x.ndim - 1), dtype=x.dtype, device=x.device), self.p, True)
         return x * mask
 
 

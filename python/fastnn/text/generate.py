@@ -79,7 +79,7 @@ def next_probabilities(scores, temperature: float = 1.0, top_k: int | None = Non
 
 def choose(probabilities, uniform) -> np.ndarray:
     """The token at `uniform` (in [0, 1), [...]) on the cumulative sum of `probabilities` [..., V]: int64 [...]."""
-    p = np.asarray(probabilities, np.float64)
+    p = np.asarray(to_numpy(probabilities), np.float64)
     total = np.cumsum(p, -1)
     index = (total <= np.asarray(uniform)[..., None] * total[..., -1:]).sum(-1)
     last = p.shape[-1] - 1 - np.argmax(p[..., ::-1] > 0, axis=-1)  # rounding must not lead behind the last one

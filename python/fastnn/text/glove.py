@@ -65,7 +65,7 @@ def _whole(name, a):
 
 def glove_weight(x, x_max: float = 100.0, exponent: float = 0.75) -> np.ndarray:
     """f(x) = min(1, (x / x_max)^exponent): 0 for pairs that never meet, at most 1 for those that always do."""
-    return np.minimum(1.0, (np.asarray(x, np.float64) / x_max) ** exponent)
+    return np.minimum(1.0, (np.asarray(to_numpy(x), np.float64) / x_max) ** exponent)
 
 
 class GloVe:

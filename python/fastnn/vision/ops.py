@@ -298,7 +298,7 @@ def affine_warp(
         raise (ValueError if isinstance(input, Tensor) else TypeError)(
             f"affine_warp: expected input as a Tensor [N, H, W, C] (channels last), got {got}"
         )
-    m = matrix.double() if isinstance(matrix, Tensor) else _C.from_numpy(np.array(matrix, np.float64))
+    m = matrix.double() if isinstance(matrix, Tensor) else _C.from_numpy(np.array(matrix, np.float64)).to(input.device)
     if tuple(m.shape) == (2, 3):
         m = broadcast_to(m, (input.shape[0], 2, 3))
     height, width = input.shape[1:3] if size is None else _size("affine_warp", size, "size")

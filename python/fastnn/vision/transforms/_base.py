@@ -70,9 +70,9 @@ def as_values(y: Tensor, like: Tensor) -> Tensor:
     return y if like.dtype == float32 else (y.clamp(0, 255) + 0.5).floor().to(uint8)
 
 
-def per_image(a) -> Tensor:
-    """NumPy numbers [N, ...] as float32."""
-    return _from_numpy(np.ascontiguousarray(a, np.float32))
+def per_image(a, x: Tensor) -> Tensor:
+    """NumPy numbers [N, ...] as float32, where the images x are."""
+    return _from_numpy(np.ascontiguousarray(a, np.float32)).to(x.device)
 
 
 def check_number(owner: str, name: str, value, low: float, high: float = np.inf) -> float:
@@ -163,4 +163,4 @@ class RandomApply(Transform):
                 f"RandomApply: {type(self.transform).__name__} made {y.dtype} {list(y.shape)} of {x.dtype} "
                 f"{list(x.shape)}; only transforms that keep both can be left out"
             )
-        return where(_from_numpy(chosen.reshape(-1, 1, 1, 1)), y, x)
+        return where(_from_numpy(chosen.reshape(-1, 1, 1, 1)).to(x.device), y, x)

@@ -48,7 +48,7 @@ class Normalize(Transform):
             if len(a) not in (1, x.shape[3]):
                 raise ValueError(f"Normalize: {name} has {len(a)} numbers, the images {x.shape[3]} channels")
         top = 1.0 if x.dtype == float32 else 255.0
-        return (_floats(x) - per_image(self.mean * top)) / per_image(self.std * top)
+        return (_floats(x) - per_image(self.mean * top, x)) / per_image(self.std * top, x)
 
 
 class ColorShift(Transform):
@@ -75,7 +75,7 @@ class ColorShift(Transform):
 
 def add_color(x, shift, top):
     """Shifts [N, C], shares of the range, added; results clipped to the range."""
-    return as_values((_floats(x) + per_image(shift[:, None, None] * top)).clamp(0, top), x)
+    return as_values((_floats(x) + per_image(shift[:, None, None] * top, x)).clamp(0, top), x)
 
 
 class PCAColor(Transform):
@@ -158,7 +158,7 @@ class ColorJitter(Transform):
         ranges = (self.brightness, self.contrast, self.saturation, self.hue)
         brightness, contrast, saturation, hue = (a + u[:, k] * (b - a) for k, (a, b) in enumerate(ranges))
         values = _floats(x)
-        grey = values.mean((1, 2)).numpy() @ LUMA * brightness if x.numel() else np.zeros(n)
+        grey = to_numpy(values.mean((1, 2))) @ LUMA * brightness if x.numel() else np.zeros(n)
         # color -> M color + offset: brightness and contrast are factors, contrast keeps the mean grey where it is,
         # saturation pulls colours to their grey, hue turns them.
         matrix = (brightness * contrast)[:, None, None] * np.eye(3)
@@ -172,5 +172,5 @@ class ColorJitter(Transform):
         change = np.linalg.inv(YIQ) @ turn @ YIQ @ (s * np.eye(3) + (1 - s) * np.outer(np.ones(3), LUMA))
         matrix, offset = change @ matrix, np.einsum("nij,nj->ni", change, offset)
         flat = values.reshape(n, x.shape[1] * x.shape[2], 3)
-        flat = bmm(flat, per_image(matrix.transpose(0, 2, 1))) + per_image(offset[:, None])
+        flat = bmm(flat, per_image(matrix.transpose(0, 2, 1), x)) + per_image(offset[:, None], x)
         return as_values(flat.clamp(0, top).reshape(*x.shape), x)

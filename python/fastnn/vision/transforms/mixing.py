@@ -40,7 +40,7 @@ class Cutout(Transform):
         )
         hole = (rows & chosen)[:, :, None] & columns[:, None]
         fill = self.fill if x.dtype == float32 else int(self.fill + 0.5)
-        return where(_from_numpy(hole[..., None]), fill, x)
+        return where(_from_numpy(hole[..., None]).to(x.device), fill, x)
 
 
 class Mixup(Transform):
@@ -93,7 +93,7 @@ class Mixup(Transform):
         a, b = self._log_gamma_draws(draws), self._log_gamma_draws(draws)
         share, partner = 1 / (1 + np.exp(np.clip(b - a, -700, 700))), draws.integers(1, max(len(x), 1))[:, 0]
         values = x if x.dtype == float32 else x.float()
-        own = per_image(share[:, None, None, None])
+        own = per_image(share[:, None, None, None], x)
         return as_values(own * values + (1 - own) * values[_from_numpy(partner)], x), share, partner
 
 
