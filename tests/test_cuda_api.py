@@ -410,3 +410,45 @@ def test_no_gpu():
     done = python(QUESTIONS, FASTNN_CUDA_DEVICES="0")
     assert done.returncode == 0, done.stderr
     assert "cudaErrorNoDevice" in done.stdout
+
+
+@pytest.mark.skipif(not fastnn.cuda.is_available(), reason="no CUDA device and no emulator")
+def test_what_lies_apart_is_named():
+    """The operation and both places, in layers and losses, joins and gradients; results lie where their tensors do."""
+    x, layer = fastnn.ones(2, 3), nn.Linear(3, 4).to("cuda:0")
+    with pytest.raises(fastnn.DeviceError, match=r"linear: expected tensors on one device, got one on cpu and one of "):
+        layer(x)
+    with pytest.raises(fastnn.DeviceError, match="cat: expected tensors on one device"):
+        fastnn.cat([x, x.cuda()])
+    y = (x.cuda().requires_grad_() * 2).sum()
+    with pytest.raises(fastnn.DeviceError, match="backward: expected a gradient on cuda:0, got one on cpu"):
+        y.backward(fastnn.tensor(1.0))
+    with pytest.raises(fastnn.DeviceError, match="grad: expected a tensor on cuda:0, got one on cpu"):
+        layer.weight.grad = fastnn.ones(3, 4)
+    layer.weight.register_hook(lambda g: g.cpu())
+    with pytest.raises(
+        fastnn.DeviceError, match="hook: its backward returned a gradient on cpu for an input on cuda:0"
+    ):
+        layer(x.cuda()).sum().backward()
+    assert x.cuda().nonzero().device == "cuda:0" and fastnn.multinomial(x.cuda(), 2).device == "cuda:0"
+    with fastnn.device("cuda:0"):
+        assert x.nonzero().device == "cpu" and (x + 1).device == "cpu"
+
+
+@pytest.mark.skipif(not fastnn.cuda.is_available(), reason="no CUDA device and no emulator")
+def test_fork_after_use():
+    """A child is told that it has no device, and can go on computing on the CPU."""
+    code = """
+import os, fastnn
+x = fastnn.ones(3, device="cuda:0")
+if os.fork() == 0:
+    try:
+        x + 1
+    except fastnn.DeviceError as error:
+        ok = "forked" in str(error) and float((fastnn.ones(3) + 1).sum()) == 6
+        os._exit(0 if ok else 3)
+    os._exit(4)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert out.stdout.strip() == "0", out

@@ -119,14 +119,6 @@ void enter(DeviceIndex device) {
   stream_now = stream_of[device] ? stream_of[device] : d.stream;
 }
 
-#ifndef FASTNN_CUDA_EMULATED
-void after_launch(const char* what) {
-  check(cudaGetLastError(), what);
-  if (blocking.load(std::memory_order_relaxed) && !recording) check(cudaStreamSynchronize(stream_now), what);
-}
-
-#endif
-
 void* allocate(DeviceIndex device, int64_t bytes) {
   enter(device);
   void* p = nullptr;
@@ -265,13 +257,36 @@ DeviceProperties properties(DeviceIndex device) {
 
 // --- streams and events -------------------------------------------------------------------------------------------
 
+// Streams are kept for the next who wants one, so a handle is good for as long as the process.
+struct Streams {
+  std::mutex mutex;
+  std::vector<std::pair<cudaStream_t, DeviceIndex>> made;
+  std::vector<cudaStream_t> idle[kMaxDevices];
+};
+Streams& streams() {
+  static auto* all = new Streams;
+  return *all;
+}
 void* stream_create(DeviceIndex device) {
   enter(device);
+  Streams& all = streams();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  if (!all.idle[device].empty()) {
+    const cudaStream_t s = all.idle[device].back();
+    all.idle[device].pop_back();
+    return s;
+  }
   cudaStream_t s = nullptr;
   check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  all.made.emplace_back(s, device);
   return s;
 }
-void stream_destroy(void* s) noexcept { cudaStreamDestroy(static_cast<cudaStream_t>(s)); }
+void stream_destroy(void* s) noexcept {
+  Streams& all = streams();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  for (const auto& [stream, device] : all.made)
+    if (stream == s) all.idle[device].push_back(stream);
+}
 cudaStream_t stream_or_default(void* s) {
   if (device_now < 0) enter(0);
   return s ? static_cast<cudaStream_t>(s) : devices[device_now].stream;
@@ -453,8 +468,15 @@ void start(const void* kernel, dim3 grid, dim3 block, size_t shared, void** argu
   if (shared > 48 * 1024)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
           "shared memory of a kernel");
-  check(cudaLaunchKernel(kernel, grid, block, arguments, shared, stream_now), "a launch");
-  after_launch("a kernel");
+  cudaError_t code = cudaLaunchKernel(kernel, grid, block, arguments, shared, stream_now);
+  if (code == cudaSuccess && blocking.load(std::memory_order_relaxed) && !recording)
+    code = cudaStreamSynchronize(stream_now);
+  if (code == cudaSuccess) return;
+  const char* name = nullptr;
+#if CUDART_VERSION >= 12030
+  if (cudaFuncGetName(&name, kernel) != cudaSuccess) name = nullptr;
+#endif
+  check(code, str("the kernel ", name ? name : "of this operation").c_str());
 }
 #endif
 

@@ -16,14 +16,16 @@ PyObject* error_type = nullptr;
 /// fastnn.device: a place, and as a context manager the place of what is made inside.
 struct PyDevice {
   DeviceIndex index = kCpu;
-  std::vector<DeviceIndex> before;  // of nested `with`
 };
+
+// What was current before each `with` that the thread is in.
+thread_local std::vector<DeviceIndex> devices_before;
+thread_local std::vector<std::pair<DeviceIndex, void*>> streams_before;
 
 struct PyStream {
   void* stream = nullptr;
   DeviceIndex device = 0;
   bool owned = true;
-  std::vector<void*> before;
   explicit PyStream(DeviceIndex d) : device(d) { stream = device_api().stream_create(d); }
   PyStream(DeviceIndex d, void* s) : stream(s), device(d), owned(false) {}
   PyStream(const PyStream&) = delete;
@@ -107,14 +109,14 @@ void bind_device_class(py::module_& m) {
            [](py::object self) {
              auto& d = self.cast<PyDevice&>();
              check_device(d.index);
-             d.before.push_back(current_device());
+             devices_before.push_back(current_device());
              set_current_device(d.index);
              return self;
            })
-      .def("__exit__", [](PyDevice& d, const py::args&) {
-        if (d.before.empty()) throw RuntimeError("device: left more often than entered");
-        set_current_device(d.before.back());
-        d.before.pop_back();
+      .def("__exit__", [](const PyDevice&, const py::args&) {
+        if (devices_before.empty()) throw RuntimeError("device: left more often than entered");
+        set_current_device(devices_before.back());
+        devices_before.pop_back();
       });
 }
 
@@ -150,14 +152,15 @@ void bind_streams(py::module_& m) {
            [](py::object self) {
              auto& s = self.cast<PyStream&>();
              const DeviceGuard here(s.device);
-             s.before.push_back(device_api().stream_use(s.stream));
+             streams_before.emplace_back(s.device, device_api().stream_use(s.stream));
              return self;
            })
       .def("__exit__", [](PyStream& s, const py::args&) {
-        if (s.before.empty()) throw RuntimeError("stream: left more often than entered");
+        if (streams_before.empty() || streams_before.back().first != s.device)
+          throw RuntimeError("stream: left more often than entered, or not the one entered last");
         const DeviceGuard here(s.device);
-        device_api().stream_use(s.before.back());
-        s.before.pop_back();
+        device_api().stream_use(streams_before.back().second);
+        streams_before.pop_back();
       });
   m.def(
       "_cuda_current_stream",
