@@ -295,7 +295,7 @@ int set_data(PyObject* o, PyObject* value, void*) {
     // The gradient of other data is not this one's; a new box, because graphs still hold the old one.
     if (t->meta && t->meta->box &&
         (moved || t->meta->box->outputs[0].shape != t->shape || t->meta->box->outputs[0].dtype != t->dtype))
-      t->meta->box = Ref<AccumulateGrad>(new AccumulateGrad(t->shape, t->dtype));
+      t->meta->box = Ref<AccumulateGrad>(new AccumulateGrad(unwrap(o)));
     return 0;
   } catch (...) {
     set_python_error();
