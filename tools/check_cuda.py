@@ -97,6 +97,8 @@ def check_tensor_cores(build, nvcc):
     bad = 0
     for pattern, arch, sass, ptx in TENSOR_CORES:
         sources = sorted(ROOT.glob(f"csrc/ops/*/{pattern}"))
+        if not shutil.which("cuobjdump"):  # each source is compiled once more then: one has to do
+            sources = [source for source in sources if source.name.startswith("gemm")]
         if not sources:
             print(f"sm_{arch}: there is no {pattern}")
         for source in sources:
