@@ -87,10 +87,13 @@ def instructions(source, arch, build, nvcc):
     if Path(tool).is_file() and objects:
         command = [tool, "-sass", "-arch", f"sm_{arch}", str(objects[0])]
         return subprocess.run(command, capture_output=True, text=True).stdout, "machine code"
+    out = build / f"{source.stem}.ptx"  # a file: nvcc lets ptxas read what it wrote
     command = [nvcc, "-std=c++17", "--expt-relaxed-constexpr", "-DFASTNN_CUDA", f"-I{ROOT / 'csrc'}", "-ptx",
-               f"-arch=compute_{arch}", "-o", "/dev/stdout", str(source)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout, "PTX"
+               f"-arch=compute_{arch}", "-o", str(out), str(source)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        print(done.stderr[-2000:])
+    return out.read_text() if out.is_file() else "", "PTX"
 
 
 def check_tensor_cores(build, nvcc):

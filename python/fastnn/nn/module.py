@@ -30,7 +30,12 @@ def _target(device, dtype):
         except (TypeError, ValueError):
             if dtype is not None:
                 raise
-            dtype, device = _C.empty(0, dtype=device, device="cpu").dtype, None  # TypeError where it is no dtype
+            try:
+                dtype, device = _C.empty(0, dtype=device, device="cpu").dtype, None
+            except TypeError:
+                raise TypeError(
+                    f"to: expected a device ('cpu', 'cuda', 'cuda:0'), a dtype or a tensor, got {device!r}"
+                ) from None
     if dtype is not None:
         dtype = _C.empty(0, dtype=dtype, device="cpu").dtype
         if not dtype.is_floating_point:
