@@ -18,10 +18,10 @@ DEVICE = "cuda:0"
 
 
 def samples(case):
-    """Four samples of each dtype, all in a full run."""
+    """Two samples of each dtype, all in a full run."""
     for dtype in case.dtypes:
         chosen = [i for i, spec in enumerate(case.samples) if FULL or not spec.threads]
-        for i in chosen if FULL else chosen[:: max(1, len(chosen) // 4)]:
+        for i in chosen if FULL else chosen[:: max(1, -(-len(chosen) // 2))]:
             yield Sample(case, i, dtype)
 
 
