@@ -28,7 +28,7 @@ except ImportError as error:
 
 import fastnn
 from fastnn import nn, optim
-from fastnn._arrays import device_of, to_numpy
+from fastnn._arrays import device_of, to_numpy, to_tensor
 from fastnn.data import DataLoader, TensorDataset
 from fastnn.data._random import permutation
 from fastnn.nn import functional as F
@@ -225,10 +225,12 @@ class _Network(BaseEstimator):
         n = len(parts[0])
         size = min(200, n) if self.batch_size == "auto" else min(int(self.batch_size), n)
         # One batch needs no shuffling; without it, its sums have one order.
-        loader = DataLoader(TensorDataset(*parts), size, shuffle=size < n, seed=self._seed if size < n else None)
+        loader = DataLoader(
+            TensorDataset(*map(to_tensor, parts)), size, shuffle=size < n, seed=self._seed if size < n else None
+        )
         if size < n:
             loader.set_epoch(self.n_iter_)
-        validation = None if held_out is None else DataLoader(TensorDataset(*held_out), 1024)
+        validation = None if held_out is None else DataLoader(TensorDataset(*map(to_tensor, held_out)), 1024)
         callbacks = []
         if stop_early:
             monitor = "loss" if held_out is None else "val_loss"

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import nn
-from .._arrays import is_tensor, to_numpy
+from .._arrays import is_tensor, to_numpy, to_tensor
 from ..autograd import no_grad
 from ..convert import layout_changes
 from ..data import DataLoader, TensorDataset
@@ -270,7 +270,7 @@ def cached_features(body: nn.Module, dataset, path=None, batch_size: int = 64) -
     made_of = _fingerprint(body, loader) if path is not None else ""
     if path is not None and Path(path).is_file() and read_metadata(path).get("features_of") == made_of:
         arrays, _ = load_safetensors(path)
-        return TensorDataset(*(arrays[f"field{i}"] for i in range(len(arrays))))
+        return TensorDataset(*(to_tensor(arrays[f"field{i}"]) for i in range(len(arrays))))
     fields: list[list] = []
     modes = [(module, module.training) for module in body.modules()]
     body.eval()
