@@ -33,7 +33,8 @@ struct Group {
   }
 };
 
-/// A label outside [0, cols) that no check has seen (in a replay of a graph) makes the loss NaN; its row has no gradient.
+/// A label outside [0, cols) that no check has seen (in a replay of a graph) makes the loss NaN; its row has no
+/// gradient.
 __device__ inline bool skipped(const CrossEntropyArgs& a, int64_t r) {
   return a.label && (a.label[r] == a.ignore_index || a.label[r] < 0 || a.label[r] >= a.cols);
 }
