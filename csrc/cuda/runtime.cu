@@ -1,58 +1,35 @@
-// The plug-in's side of core/device.h: devices, streams, memory from the driver's stream-ordered pools, graphs.
+// The plug-in's side of core/device.h: devices, memory from the driver's stream-ordered pools, launches.
 
 #include <pthread.h>
 
 #include <atomic>
 #include <cstdio>
 #include <mutex>
-#include <vector>
 
-#include "core/device.h"
-#include "cuda/cuda.h"
 #include "cuda/pinned.h"
+#include "cuda/state.h"
 
 namespace fastnn {
 namespace cuda {
 
 void* find_launcher(const char* name);  // table.cu
 
-namespace {
+DeviceState devices[kMaxDevices];
+thread_local int device_now = -2;
+thread_local cudaStream_t stream_now = nullptr;
+thread_local cudaStream_t stream_of[kMaxDevices] = {};
+thread_local Graph* recording = nullptr;
+std::atomic<bool> blocking{false};
+std::atomic<bool> forked{false};
 
-constexpr int kMaxDevices = 64;
+namespace {
 
 struct Counters {
   std::atomic<int64_t> allocated{0}, peak{0}, calls{0};
 };
 Counters counters[kMaxDevices];
 
-// A graph while it is recorded and afterwards: the states of its draws, in the order of its launches, read from the
-// host's memory at every run.
-struct Graph {
-  cudaGraphExec_t exec = nullptr;
-  DeviceIndex device = 0;
-  cudaStream_t outside = nullptr;  // while it is recorded: the thread's stream before
-  std::vector<const PhiloxState*> states;
-  std::vector<PhiloxState> staged;
-  PhiloxState* on_device = nullptr;
-};
-constexpr int64_t kMaxDraws = 4096;
-
-thread_local int device_now = -2;
-thread_local cudaStream_t stream_now = nullptr;
-thread_local cudaStream_t stream_of[kMaxDevices] = {};  // chosen by this thread; null: the default one
-thread_local Graph* recording = nullptr;
-std::atomic<bool> blocking{false};
-
-struct DeviceState {
-  cudaStream_t stream = nullptr;
-  int multiprocessors = 0, capability = 0;
-  bool ready = false;
-};
-DeviceState devices[kMaxDevices];
 std::mutex devices_mutex;
-
-// A child has the parent's memory but not its driver, which would fail with errors that name no reason.
-std::atomic<bool> forked{false};
 
 DeviceState& device_state(int device) {
   DeviceState& d = devices[device];
@@ -106,6 +83,8 @@ const char* why_none() {
   return count_message().c_str();
 }
 
+}  // namespace
+
 void enter(DeviceIndex device) {
   if (forked.load(std::memory_order_relaxed))
     throw DeviceError(
@@ -118,6 +97,8 @@ void enter(DeviceIndex device) {
   device_now = device;
   stream_now = stream_of[device] ? stream_of[device] : d.stream;
 }
+
+namespace {
 
 void* allocate(DeviceIndex device, int64_t bytes) {
   enter(device);
@@ -150,19 +131,6 @@ void deallocate(DeviceIndex device, void* p, int64_t bytes) noexcept {
                                                   : devices[device].stream;
   if (cudaFreeAsync(p, stream) != cudaSuccess) cudaGetLastError();  // not the next launch's error
   if (before != device && before >= 0) cudaSetDevice(before);
-}
-
-struct Event {
-  cudaEvent_t e = nullptr;
-  Event() { check(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "cudaEventCreate"); }
-  ~Event() { cudaEventDestroy(e); }
-};
-
-// What comes on `later` waits for what is on `earlier`, a stream of the current device, now.
-void order(cudaStream_t earlier, cudaStream_t later) {
-  Event e;
-  check(cudaEventRecord(e.e, earlier), "cudaEventRecord");
-  check(cudaStreamWaitEvent(later, e.e, 0), "cudaStreamWaitEvent");
 }
 
 #ifndef FASTNN_CUDA_EMULATED
@@ -255,176 +223,6 @@ DeviceProperties properties(DeviceIndex device) {
   return out;
 }
 
-// --- streams and events -------------------------------------------------------------------------------------------
-
-// Streams are kept for the next who wants one, so a handle is good for as long as the process.
-struct Streams {
-  std::mutex mutex;
-  std::vector<std::pair<cudaStream_t, DeviceIndex>> made;
-  std::vector<cudaStream_t> idle[kMaxDevices];
-};
-Streams& streams() {
-  static auto* all = new Streams;
-  return *all;
-}
-void* stream_create(DeviceIndex device) {
-  enter(device);
-  Streams& all = streams();
-  std::lock_guard<std::mutex> lock(all.mutex);
-  if (!all.idle[device].empty()) {
-    const cudaStream_t s = all.idle[device].back();
-    all.idle[device].pop_back();
-    return s;
-  }
-  cudaStream_t s = nullptr;
-  check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  all.made.emplace_back(s, device);
-  return s;
-}
-void stream_destroy(void* s) noexcept {
-  Streams& all = streams();
-  std::lock_guard<std::mutex> lock(all.mutex);
-  for (const auto& [stream, device] : all.made)
-    if (stream == s) all.idle[device].push_back(stream);
-}
-cudaStream_t stream_or_default(void* s) {
-  if (device_now < 0) enter(0);
-  return s ? static_cast<cudaStream_t>(s) : devices[device_now].stream;
-}
-void* stream_use(void* s) {
-  if (device_now < 0) enter(0);
-  const cudaStream_t before = stream_now, next = stream_or_default(s);
-  if (before != next) order(before, next);
-  stream_now = stream_of[device_now] = next;
-  return before;
-}
-void* stream_current() {
-  if (device_now < 0) enter(0);
-  return stream_now;
-}
-void stream_synchronize(void* s) { check(cudaStreamSynchronize(stream_or_default(s)), "cudaStreamSynchronize"); }
-bool stream_done(void* s) {
-#ifdef FASTNN_CUDA_EMULATED
-  (void)s;
-  return true;
-#else
-  const cudaError_t code = cudaStreamQuery(stream_or_default(s));
-  if (code == cudaErrorNotReady) {
-    cudaGetLastError();
-    return false;
-  }
-  check(code, "cudaStreamQuery");
-  return true;
-#endif
-}
-void* event_create() {
-  if (device_now < 0) enter(0);
-  cudaEvent_t e = nullptr;
-  check(cudaEventCreateWithFlags(&e, 0), "cudaEventCreate");
-  return e;
-}
-void event_destroy(void* e) noexcept { cudaEventDestroy(static_cast<cudaEvent_t>(e)); }
-void event_record(void* e, void* s) {
-  check(cudaEventRecord(static_cast<cudaEvent_t>(e), stream_or_default(s)), "cudaEventRecord");
-}
-void event_wait(void* e, void* s) {
-  check(cudaStreamWaitEvent(stream_or_default(s), static_cast<cudaEvent_t>(e), 0), "cudaStreamWaitEvent");
-}
-void event_synchronize(void* e) { check(cudaEventSynchronize(static_cast<cudaEvent_t>(e)), "cudaEventSynchronize"); }
-float event_ms(void* from, void* to) {
-  float ms = 0;
-  check(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)),
-        "cudaEventElapsedTime");
-  return ms;
-}
-
-// --- graphs -------------------------------------------------------------------------------------------------------
-
-void graph_destroy(void* graph) noexcept {
-  auto* g = static_cast<Graph*>(graph);
-  if (!g || forked) return;
-  if (g->exec) cudaGraphExecDestroy(g->exec);
-  if (g->on_device) cudaFreeAsync(g->on_device, devices[g->device].stream);
-  delete g;
-}
-
-void graph_begin() {
-  if (device_now < 0) enter(0);
-  if (recording) throw DeviceError("cuda: a graph is being recorded already");
-  auto* g = new Graph;
-  g->device = device_now;
-  void* states = nullptr;
-  const cudaError_t code = cudaMallocAsync(&states, kMaxDraws * sizeof(PhiloxState), stream_now);
-  g->on_device = static_cast<PhiloxState*>(states);
-  if (code != cudaSuccess) {
-    delete g;
-    check(code, "cudaMallocAsync");
-  }
-  // In a stream of its own: what other threads put into theirs meanwhile is none of the graph's.
-  cudaStream_t own = nullptr;
-  cudaError_t begun = cudaStreamCreateWithFlags(&own, cudaStreamNonBlocking);
-  if (begun == cudaSuccess) begun = cudaStreamBeginCapture(own, cudaStreamCaptureModeThreadLocal);
-  if (begun != cudaSuccess) {
-    if (own) cudaStreamDestroy(own);
-    graph_destroy(g);
-    check(begun, "cudaStreamBeginCapture");
-  }
-  g->outside = stream_now;
-  stream_now = own;
-  recording = g;
-}
-
-// Back to the stream before; the graph may be null.
-Graph* end_recording(cudaGraph_t* graph, cudaError_t* code) {
-  Graph* g = recording;
-  recording = nullptr;
-  const cudaStream_t own = stream_now;
-  stream_now = g->outside;
-  *code = cudaStreamEndCapture(own, graph);
-  cudaStreamDestroy(own);
-  return g;
-}
-
-void graph_cancel() noexcept {
-  if (!recording) return;
-  cudaGraph_t graph = nullptr;
-  cudaError_t code = cudaSuccess;
-  Graph* g = end_recording(&graph, &code);
-  if (graph) cudaGraphDestroy(graph);
-  cudaGetLastError();
-  graph_destroy(g);
-}
-
-void* graph_end() {
-  cudaGraph_t graph = nullptr;
-  cudaError_t code = cudaSuccess;
-  Graph* g = end_recording(&graph, &code);
-  if (code == cudaSuccess) {
-    code = cudaGraphInstantiate(&g->exec, graph, 0);
-    cudaGraphDestroy(graph);
-  }
-  if (code != cudaSuccess) {
-    graph_destroy(g);
-    check(code, "a graph");
-  }
-  g->staged.resize(g->states.size());
-  return g;
-}
-
-void graph_run(void* graph) {
-  auto* g = static_cast<Graph*>(graph);
-  enter(g->device);
-  if (!g->states.empty()) {
-    for (size_t i = 0; i < g->states.size(); ++i) g->staged[i] = *g->states[i];
-    // From pageable memory: the driver has its own copy when the call returns.
-    check(cudaMemcpyAsync(g->on_device, g->staged.data(), g->staged.size() * sizeof(PhiloxState),
-                          cudaMemcpyHostToDevice, stream_now),
-          "cudaMemcpyAsync");
-  }
-  check(cudaGraphLaunch(g->exec, stream_now), "cudaGraphLaunch");
-  if (blocking.load(std::memory_order_relaxed)) check(cudaStreamSynchronize(stream_now), "a graph");
-}
-
 void set_blocking(bool on) { blocking = on; }
 bool is_blocking() { return blocking.load(std::memory_order_relaxed); }
 
@@ -453,14 +251,6 @@ Scratch::Scratch(int64_t bytes) {
   check(cudaMallocAsync(&data_, static_cast<size_t>(bytes < 1 ? 1 : bytes), stream_now), "working memory");
 }
 Scratch::~Scratch() { cudaFreeAsync(data_, stream_now); }
-
-DeviceRandom device_random(const PhiloxState* state) {
-  if (!recording) return {*state, nullptr};
-  if (recording->states.size() >= static_cast<size_t>(kMaxDraws))
-    throw DeviceError(str("cuda: a graph holds at most ", kMaxDraws, " draws"));
-  recording->states.push_back(state);
-  return {*state, recording->on_device + (recording->states.size() - 1)};
-}
 
 #ifndef FASTNN_CUDA_EMULATED
 void start(const void* kernel, dim3 grid, dim3 block, size_t shared, void** arguments) {
