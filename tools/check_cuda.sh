@@ -18,8 +18,9 @@ if [ -z "$nvcc" ]; then
   exit 0
 fi
 
-rm -rf "$build/plugin"  # what ptxas says is only heard when it runs
 mkdir -p "$build"
+build=$(cd "$build" && pwd)  # the build of ./cuda would take a relative folder for one of its own
+rm -rf "$build/plugin"       # what ptxas says is only heard when it runs
 log=$build/compile.log
 CUDACXX=$nvcc "$python" -m pip wheel --no-deps -v -w "$dist" -C build-dir="$build/plugin" \
   -C cmake.define.CMAKE_CUDA_COMPILER="$nvcc" -C cmake.define.FASTNN_CUDA_CHECK=ON ./cuda >"$log" 2>&1
