@@ -7,12 +7,14 @@ Every library runs in a process of its own, pinned to the first 1, 2, ... proces
 asked in turn, in rounds, to time the same case for a slice of the budget, so that drift of the machine hits all alike.
 A case's result is compared with float64 NumPy before it is timed. Times are medians over all rounds; the ratio is the
 time of the best peer of the same precision over fastnn's (above 1: fastnn is faster); % is of what this machine was
-measured to allow: arithmetic, or bandwidth of the level of memory the data fits in, whichever is the tighter limit.
+measured to allow: arithmetic, or bandwidth of the level of memory the data fits in, whichever is the tighter limit. The
+limits of a case are measured beside it, in every round, for the clock of a machine wanders.
 A long run can be made in pieces (--only, --threads) and put together with --join.
 """
 
 import argparse
 import datetime
+import functools
 import importlib
 import json
 import os
@@ -134,12 +136,17 @@ def check_case(index, workers, tiny):
     return rows, ready
 
 
-def time_case(rows, ready, budget, rounds):
-    """Time the libraries in `ready`, in turn, and put the times into their rows."""
+def time_case(rows, ready, budget, rounds, measure):
+    """Time the libraries in `ready`, in turn, and put the times into their rows.
+
+    Returns what `measure()` gave in each round.
+    """
+    peaks = []
     samples = {w.lib: [] for w in ready}
     medians = {w.lib: [] for w in ready}
     disturbed = {w.lib: 0 for w in ready}
     for k in range(rounds):
+        peaks.append(measure())
         turn = k % len(ready) if ready else 0
         for worker in ready[turn:] + ready[:turn]:
             if worker.lib not in samples:
@@ -156,6 +163,12 @@ def time_case(rows, ready, budget, rounds):
         if worker.lib in samples:
             rows[worker.lib].update(summary(samples[worker.lib], medians[worker.lib], disturbed[worker.lib]))
             worker.ask("drop")
+    return peaks
+
+
+def typical(peaks):
+    """One list of peaks of those of several rounds: the median of a roof's bests."""
+    return [{**same[0], "best": statistics.median(p["best"] for p in same)} for same in zip(*peaks)]
 
 
 def run_suite(name, options, roof):
@@ -169,9 +182,12 @@ def run_suite(name, options, roof):
         workers = [Library(lib, threads, name, options.isa) for lib in libs]
         for index, case in cases:
             rows, ready = check_case(index, workers, options.tiny)
+            here = roof
             if not options.check_only:
-                time_case(rows, ready, options.budget, options.rounds)
-            row = report.Row(name, case, threads, rows, roof.limits(case, threads), options.isa)
+                measure = functools.partial(roof.beside, case, threads)
+                beside = typical(time_case(rows, ready, options.budget, options.rounds, measure))
+                here = roofs.Roofs(beside or roof.peaks, roof.caches, roof.isa)
+            row = report.Row(name, case, threads, rows, here.limits(case, threads), options.isa)
             print(row.check_line())
             if not options.check_only:
                 print(row.timing_line(), flush=True)
@@ -194,7 +210,7 @@ def parse(arguments):
     p.add_argument("--libs", type=names, default=None, help="default: what each suite lists and is installed")
     p.add_argument("--budget", type=float, default=0.5, help="seconds of timing a case and library (default 0.5)")
     p.add_argument("--rounds", type=int, default=5, help="turns the budget is cut into (default 5)")
-    p.add_argument("--peaks", type=Path, help="roofs from an earlier run (JSON of bench/peak) instead of measuring")
+    p.add_argument("--peaks", type=Path, help="JSON of bench/peak, instead of measuring all roofs at the start")
     p.add_argument("--isa", choices=list(libraries.HELD_TO), help="hold fastnn, and peers that can be, to this one")
     p.add_argument("--check-only", action="store_true", help="compare results with float64, time nothing")
     p.add_argument("--tiny", action="store_true", help="small shapes, where a suite has them: for trying things out")

@@ -7,16 +7,20 @@ import subprocess
 from pathlib import Path
 
 
-def measure(threads, seconds=8.0):
-    """Rows of fastnn's measure_peaks, from the module or from build*/bench/peak; empty if neither is there."""
+def measure(threads, seconds=8.0, only=()):
+    """Rows of fastnn's measure_peaks, from the module or from build*/bench/peak; empty if neither is there.
+
+    `only` names some (kind, where) of them; the program gives no such choice, and so nothing.
+    """
     usable = len(os.sched_getaffinity(0))
     threads = [t for t in threads if t <= usable]
     try:
         from fastnn import _C
 
-        return _C.measure_peaks(seconds, threads)
-    except (ImportError, AttributeError):
-        pass
+        return _C.measure_peaks(seconds, threads, list(only))
+    except ImportError:
+        if only:
+            return []
     root = Path(__file__).resolve().parent.parent
     for program in sorted(root.glob("build*/bench/peak")):
         command = [str(program), "--json", "--seconds", str(seconds), "--threads", ",".join(map(str, threads))]
@@ -61,10 +65,31 @@ def machine():
 
 
 class Roofs:
-    """Looks up the roof of a case; every figure is the best that was measured, not the median."""
+    """Looks up the roof of a case; every figure is the best that was measured, not the median.
+
+    A clock that wanders moves the roofs, too: `beside` measures those of a case anew, in a moment.
+    """
 
     def __init__(self, peaks, caches, isa=None):
         self.peaks, self.caches, self.isa = peaks, caches, isa
+
+    def needed(self, case, threads):
+        """(kind, where) of all that `limits` looks up for the case."""
+        wanted = {(p["kind"], p["where"]) for p in self.peaks if p["threads"] == threads}
+        kinds = set()
+        if case.flops and not case.nominal:
+            fastest = [where for kind, where in wanted if kind == "fma f32"]
+            isa = self.isa or (max(fastest, key=lambda w: self._best("fma f32", threads, w)) if fastest else None)
+            kinds |= {("fma f32", isa)} | {(kind, where) for kind, where in wanted if kind == "bf16 dot"}
+        if case.nbytes:
+            level = self.level(case.nbytes, threads)
+            kinds |= {(kind, level) for kind in self._passes(case.traffic)}
+        return sorted(kinds & wanted)
+
+    def beside(self, case, threads, seconds=0.02):
+        """The roofs that the case needs, measured now, in the form of `peaks`."""
+        only = self.needed(case, threads)
+        return measure([threads], seconds * len(only), only) if only else []
 
     def _best(self, kind, threads, where=None):
         rows = [p for p in self.peaks if p["kind"] == kind and p["threads"] == threads]
@@ -85,8 +110,11 @@ class Roofs:
     def bandwidth(self, nbytes, threads, traffic):
         """Bytes per second of a pass over the level that holds `nbytes`; writes may bypass the caches."""
         level = self.level(nbytes, threads)
-        kinds = ("read",) if traffic == "read" else ("copy", "copy streaming")
-        return max((self._best(k, threads, level) or 0 for k in kinds), default=0) * 1e9
+        return max((self._best(k, threads, level) or 0 for k in self._passes(traffic)), default=0) * 1e9
+
+    @staticmethod
+    def _passes(traffic):
+        return ("read",) if traffic == "read" else ("copy", "copy streaming")
 
     def limits(self, case, threads):
         """For each precision the shortest time the machine allows and the name of the limit.

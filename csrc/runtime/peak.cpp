@@ -318,40 +318,61 @@ std::vector<Peak> measure_peaks(const PeakOptions& options) {
       throw std::invalid_argument("measure_peaks: threads expects 1 to " + std::to_string(processors) +
                                   " (the processors this process may use), got " + std::to_string(t));
 
-  const int isas = static_cast<int>(isa_found()) + 1;
-  // Per thread count: every ISA, perhaps bf16, four levels with three passes, streaming; then two first touches.
-  const double slice = options.seconds / ((isas + 1 + 4 * 3 + 1) * static_cast<double>(counts.size()) + 2);
-  constexpr double kGiga = 1e9;
-  std::vector<Peak> peaks;
-  const auto add = [&](const char* kind, const std::string& where, int threads, int64_t bytes, Rate r,
-                       const char* unit) {
-    peaks.push_back({kind, where, threads, bytes, r.median / kGiga, r.best / kGiga, unit});
+  struct Job {
+    const char *kind, *where;
+    int threads;
+    int64_t bytes;
+    std::function<Rate(double seconds)> run;
   };
+  std::vector<Job> jobs;
   for (int t : counts) {
-    for (int i = 0; i < isas; ++i) {
+    for (int i = 0; i <= static_cast<int>(isa_found()); ++i) {
       const Isa isa = static_cast<Isa>(i);
-      add("fma f32", isa_name(isa), t, 0, arithmetic(kernels::peak_fma, isa, t, slice), "GFLOP/s");
+      jobs.push_back(
+          {"fma f32", isa_name(isa), t, 0, [=](double s) { return arithmetic(kernels::peak_fma, isa, t, s); }});
     }
     double flops = 0;
-    if (has_bf16_dot()) kernels::peak_bf16_dot.by_isa[isas - 1](&flops, 1);
+    const Isa isa = isa_found();
+    if (has_bf16_dot()) kernels::peak_bf16_dot.by_isa[static_cast<int>(isa)](&flops, 1);
     if (flops > 0)
-      add("bf16 dot", isa_name(isa_found()), t, 0, arithmetic(kernels::peak_bf16_dot, isa_found(), t, slice),
-          "GFLOP/s");
+      jobs.push_back(
+          {"bf16 dot", isa_name(isa), t, 0, [=](double s) { return arithmetic(kernels::peak_bf16_dot, isa, t, s); }});
     for (const Level& level : levels(t)) {
-      const auto measure = [&](const char* kind, Pass pass) {
-        add(kind, level.name, t, level.bytes, bandwidth(pass, level.bytes, t, slice), "GB/s");
+      const auto add = [&](const char* kind, Pass pass) {
+        const int64_t bytes = level.bytes;
+        jobs.push_back({kind, level.name, t, bytes, [=](double s) { return bandwidth(pass, bytes, t, s); }});
       };
-      measure("read", Pass::read);
-      measure("copy", Pass::copy);
-      measure("fill", Pass::fill);
+      add("read", Pass::read);
+      add("copy", Pass::copy);
+      add("fill", Pass::fill);
 #if defined(__x86_64__)  // stores that bypass the caches
-      if (level.name == std::string("DRAM")) measure("copy streaming", Pass::copy_streaming);
+      if (level.name == std::string("DRAM")) add("copy streaming", Pass::copy_streaming);
 #endif
     }
   }
-  const int64_t bytes = 64 << 20;
-  add("first touch", "4 KB pages", 1, bytes, first_touch(false, bytes, slice), "GB/s");
-  add("first touch", "2 MB pages", 1, bytes, first_touch(true, bytes, slice), "GB/s");
+  for (const bool huge : {false, true}) {
+    constexpr int64_t kBytes = 64 << 20;
+    jobs.push_back({"first touch", huge ? "2 MB pages" : "4 KB pages", 1, kBytes,
+                    [=](double s) { return first_touch(huge, kBytes, s); }});
+  }
+
+  if (!options.only.empty()) {
+    const auto is = [](const Job& job, const auto& name) { return job.kind == name.first && job.where == name.second; };
+    for (const auto& name : options.only)
+      if (std::none_of(jobs.begin(), jobs.end(), [&](const Job& job) { return is(job, name); }))
+        throw std::invalid_argument("measure_peaks: this machine has no roof \"" + name.first + "\" of \"" +
+                                    name.second + "\"");
+    const auto unwanted = [&](const Job& job) {
+      return std::none_of(options.only.begin(), options.only.end(), [&](const auto& name) { return is(job, name); });
+    };
+    jobs.erase(std::remove_if(jobs.begin(), jobs.end(), unwanted), jobs.end());
+  }
+  std::vector<Peak> peaks;
+  for (const Job& job : jobs) {
+    const Rate r = job.run(options.seconds / static_cast<double>(jobs.size()));
+    peaks.push_back({job.kind, job.where, job.threads, job.bytes, r.median / 1e9, r.best / 1e9,
+                     job.bytes == 0 ? "GFLOP/s" : "GB/s"});
+  }
   return peaks;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernel.h"
@@ -23,10 +24,11 @@ struct Peak {
 struct PeakOptions {
   double seconds = 8.0;      ///< about how long all of it may take (buffers to fill come on top)
   std::vector<int> threads;  ///< thread counts to measure; empty: 1 and every processor this process may use
+  std::vector<std::pair<std::string, std::string>> only;  ///< kind and where of the roofs to measure; empty: all
 };
 
-/// Measures everything in a fixed order. Throws ValueError unless seconds > 0 and every thread count is one of
-/// 1 to the number of processors this process may use.
+/// Measures in a fixed order. Throws ValueError unless seconds > 0, every thread count is one of 1 to the number of
+/// processors this process may use, and the machine has every roof of `only`.
 std::vector<Peak> measure_peaks(const PeakOptions& options);
 
 // `rounds` passes over registers; *flops receives how many floating-point operations that was, 0 where the ISA has

@@ -12,11 +12,12 @@ namespace fastnn {
 void bind_peak(py::module_& m) {
   m.def(
       "measure_peaks",
-      [](double seconds, const std::vector<int>& threads) {
+      [](double seconds, const std::vector<int>& threads,
+         const std::vector<std::pair<std::string, std::string>>& only) {
         std::vector<Peak> peaks;
         {
           py::gil_scoped_release release;
-          peaks = measure_peaks({seconds, threads});
+          peaks = measure_peaks({seconds, threads, only});
         }
         py::list rows;
         for (const Peak& p : peaks) {
@@ -33,6 +34,7 @@ void bind_peak(py::module_& m) {
         return rows;
       },
       py::arg("seconds") = 8.0, py::arg("threads") = std::vector<int>{},
+      py::arg("only") = std::vector<std::pair<std::string, std::string>>{},
       R"doc(Measure the limits of this machine.
 
 Parameters
@@ -41,6 +43,8 @@ seconds : float
     About how long all measurements together may take.
 threads : list of int
     Thread counts to measure; empty means 1 and every processor this process may use.
+only : list of (str, str)
+    ``kind`` and ``where`` of the roofs to measure, such as ``("fma f32", "avx512")``; empty means all.
 
 Returns
 -------
@@ -52,7 +56,8 @@ list of dict
 Raises
 ------
 ValueError
-    If ``seconds`` is not positive or a thread count exceeds the processors this process may use.
+    If ``seconds`` is not positive, a thread count exceeds the processors this process may use, or ``only`` names a
+    roof that the machine does not have.
 )doc");
 }
 
