@@ -85,6 +85,19 @@ void DeviceGuard::leave() noexcept {
   }
 }
 
+void copy_bytes(DeviceIndex from_device, DeviceIndex to_device, void* to, const void* from, int64_t bytes, bool wait) {
+  if (bytes == 0) return;
+  const DeviceIndex device = to_device == kCpu ? from_device : to_device;
+  if (device == kCpu)
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  else
+    device_api().copy(device, to, from, bytes,
+                      to_device == kCpu     ? CopyKind::device_to_host
+                      : from_device != kCpu ? CopyKind::device_to_device
+                      : wait                ? CopyKind::host_to_device
+                                            : CopyKind::pinned_to_device);
+}
+
 void* detail::device_kernel(const char* name, void*& slot) {
   void* fn = __atomic_load_n(&slot, __ATOMIC_ACQUIRE);
   if (fn) return fn;

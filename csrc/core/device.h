@@ -23,7 +23,8 @@ inline std::string device_name(DeviceIndex device) { return device == kCpu ? "cp
 /// The inverse ("cuda" is "cuda:0"); false for other text.
 bool device_from_name(const std::string& name, DeviceIndex& out);
 
-enum class CopyKind : int32_t { host_to_device, device_to_host, device_to_device };
+/// The last is from memory of DeviceApi::host_allocate(), and not waited for.
+enum class CopyKind : int32_t { host_to_device, device_to_host, device_to_device, pinned_to_device };
 
 struct DeviceMemory {
   int64_t allocated, peak, reserved, calls, free, total;
@@ -101,6 +102,12 @@ void load_device_api(const std::string& path);
 extern void (*find_device_api)();
 /// DeviceError unless it is the CPU or there is such a device; loads the plug-in where it is not yet.
 void check_device(DeviceIndex device);
+
+/// Copies bytes from the memory of one device to that of another, or of the same. One from the CPU to a device goes on
+/// behind the program where `wait` is false: `from` is then page-locked, and stays as it is until the device has come
+/// so far.
+void copy_bytes(DeviceIndex from_device, DeviceIndex to_device, void* to, const void* from, int64_t bytes,
+                bool wait = true);
 
 /// Makes a device current for a scope.
 class DeviceGuard {

@@ -1,7 +1,6 @@
 #include "core/tensor.h"
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "autograd/node.h"
@@ -88,6 +87,8 @@ Tensor make(Ref<Storage> storage, int64_t offset, const Dims& shape, const Dims&
   return Tensor(Ref<TensorImpl>(t));
 }
 
+void release_pinned(void* p) { device_api().host_deallocate(p); }
+
 }  // namespace
 
 Tensor empty(const Dims& shape, DType dtype) {
@@ -126,25 +127,17 @@ void Tensor::wrong_device() const {
                         device_name(device()), "; move it with .to(device)"));
 }
 
-namespace {
-
-void copy_bytes(DeviceIndex from_device, DeviceIndex to_device, void* to, const void* from, int64_t bytes, bool wait) {
-  const DeviceIndex device = to_device == kCpu ? from_device : to_device;
-  if (device == kCpu)
-    std::memcpy(to, from, static_cast<size_t>(bytes));
-  else
-    device_api().copy(device, to, from, bytes,
-                      to_device == kCpu     ? CopyKind::device_to_host
-                      : from_device != kCpu ? CopyKind::device_to_device
-                      : wait                ? CopyKind::host_to_device
-                                            : kPinnedToDevice);
+Tensor empty_pinned(const Dims& shape, DType dtype) {
+  const int64_t bytes = checked_mul(numel_of(shape), dtype_size(dtype));
+  void* p = device_api().host_allocate(bytes);
+  return from_blob(p, bytes, shape, contiguous_strides(shape), 0, dtype, &release_pinned, p, true);
 }
+bool is_pinned(const Tensor& x) { return x.impl()->storage->release == &release_pinned; }
 
-}  // namespace
-
-namespace {
-Tensor copied_to(const Tensor& x, DeviceIndex device, bool wait) {
-  if (!x.is_contiguous()) throw ValueError("copy_to_device: expected a row-major tensor");
+Tensor copy_to_device(const Tensor& x, DeviceIndex device, bool wait) {
+  if (!x.is_contiguous())
+    throw ValueError(
+        str("copy_to_device: expected a row-major tensor, got shape ", x.shape(), " with strides ", x.strides()));
   const auto place = [](const Tensor& t) {
     const DeviceGuard here(t.device());
     return t.raw();
@@ -156,21 +149,6 @@ Tensor copied_to(const Tensor& x, DeviceIndex device, bool wait) {
     launch_host(&copy_bytes, x.device(), device, y.raw(), from, x.numel() * x.itemsize(), wait || !is_pinned(x));
   return y;
 }
-}  // namespace
-
-Tensor copy_to_device(const Tensor& x, DeviceIndex device) { return copied_to(x, device, true); }
-Tensor copy_behind(const Tensor& x, DeviceIndex device) { return copied_to(x, device, false); }
-
-namespace {
-void release_pinned(void* p) { device_api().host_deallocate(p); }
-}  // namespace
-
-Tensor empty_pinned(const Dims& shape, DType dtype) {
-  const int64_t bytes = checked_mul(numel_of(shape), dtype_size(dtype));
-  void* p = device_api().host_allocate(bytes);
-  return from_blob(p, bytes, shape, contiguous_strides(shape), 0, dtype, &release_pinned, p, true);
-}
-bool is_pinned(const Tensor& x) { return x.impl()->storage->release == &release_pinned; }
 
 Scalar item(const Tensor& x) {
   refuse_in_capture("item: a tensor's value is read");

@@ -111,20 +111,9 @@ Tensor from_blob(void* data, int64_t bytes, const Dims& shape, const Dims& strid
                  void (*release)(void*), void* owner, bool writable, DeviceIndex device = kCpu);
 /// Another window on the storage of x, without history; strides in elements, offset absolute. Bounds-checked.
 Tensor alias(const Tensor& x, const Dims& shape, const Dims& strides, int64_t offset);
-/// A 0-d tensor of the scalar.
-Tensor scalar_tensor(Scalar value, DType dtype);
-/// x in the CPU's memory, without history: itself, or a copy that waits for the device.
-Tensor on_cpu(const Tensor& x);
-/// f(x in the CPU's memory), for checks of values: in a replay on a device only where errors are asked for at once.
-template <class F>
-void check_on_cpu(const Tensor& x, const F& f) {
-  const Checking check;
-  const Tensor here = on_cpu(x);
-  const DeviceGuard host(kCpu);
-  f(here);
-}
-/// A copy without history of row-major x in the memory of another device (or the same).
-Tensor copy_to_device(const Tensor& x, DeviceIndex device);
+/// A copy without history of row-major x in the memory of another device (or the same). Where `wait` is false, one from
+/// page-locked memory goes on behind the program: that memory must stay as it is until the device has come so far.
+Tensor copy_to_device(const Tensor& x, DeviceIndex device, bool wait = true);
 /// The only element as a number; ValueError unless numel() == 1.
 Scalar item(const Tensor& x);
 

@@ -1,7 +1,7 @@
 #pragma once
 // Page-locked memory of the host: taken from the driver once (that is slow), reused when the copies from it are done.
 
-#include "core/pinned.h"
+#include <cstdint>
 
 namespace fastnn {
 namespace cuda {

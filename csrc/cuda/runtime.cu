@@ -166,7 +166,7 @@ void copy(DeviceIndex device, void* to, const void* from, int64_t bytes, CopyKin
   }
 #endif
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), k, stream_now), "cudaMemcpyAsync");
-  if (kind == kPinnedToDevice) {
+  if (kind == CopyKind::pinned_to_device) {
     if (!recording) pinned_copied(from);            // a graph's launches keep what they read
   } else if (kind != CopyKind::device_to_device) {  // the caller may use the host's memory at once
     check(cudaStreamSynchronize(stream_now), "a copy, or a kernel before it");

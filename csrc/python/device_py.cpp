@@ -247,9 +247,8 @@ void bind_cuda(Binder& b) {
 
 // The narrower type crosses the bus.
 Tensor moved(const Tensor& x, DeviceIndex device, std::optional<DType> dtype, bool non_blocking) {
-  const auto move = non_blocking ? &to_device_behind : &to_device;
-  if (dtype && dtype_size(*dtype) < x.itemsize()) return move(to(x, *dtype), device);
-  const Tensor y = move(x, device);
+  if (dtype && dtype_size(*dtype) < x.itemsize()) return to_device(to(x, *dtype), device, !non_blocking);
+  const Tensor y = to_device(x, device, !non_blocking);
   return dtype ? to(y, *dtype) : y;
 }
 

@@ -169,14 +169,6 @@ bool Program::writes(const Storage& s) const {
          std::any_of(versions_.begin(), versions_.end(), [&](const auto& v) { return meets(*v.first); });
 }
 
-void Program::copy_bytes(Storage& to, void* at, const Storage& from, const void* source, int64_t bytes) const {
-  if (to.device != from.device) throw DeviceError("capture: a copy between devices");
-  if (to.device == kCpu)
-    std::memcpy(at, source, static_cast<size_t>(bytes));
-  else if (bytes > 0)
-    device_api().copy(to.device, at, source, bytes, CopyKind::device_to_device);
-}
-
 void Program::load(const std::vector<Tensor>& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor &from = inputs[i], &to = slots_[i];
@@ -194,8 +186,7 @@ void Program::load(const std::vector<Tensor>& inputs) {
     }
     if (from.impl()->storage == to.impl()->storage && from.impl()->offset == to.impl()->offset) continue;
     if (to.is_contiguous() && from.is_contiguous())
-      copy_bytes(*to.impl()->storage, to.address(), *from.impl()->storage, from.address(),
-                 from.numel() * from.itemsize());
+      copy_bytes(from.device(), to.device(), to.address(), from.address(), from.numel() * from.itemsize());
     else
       copy_(once(to, to), once(from, to));
   }

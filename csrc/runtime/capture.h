@@ -112,7 +112,6 @@ class Program : public Recorder, public RefCounted<Program> {
   /// Whether replays write to memory of `s`.
   bool writes(const Storage& s) const;
   void clear_recording();
-  void copy_bytes(Storage& to, void* at, const Storage& from, const void* source, int64_t bytes) const;
   void run_calls();
   void make_segments();
 

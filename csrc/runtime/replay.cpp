@@ -16,7 +16,7 @@ Tensor Program::copy_of(Output& output) {
     const DeviceGuard here(t.device());
     *place = Storage::make(bytes);
   }
-  copy_bytes(**place, (*place)->data, *t.impl()->storage, t.address(), bytes);
+  copy_bytes(t.device(), t.device(), (*place)->data, t.address(), bytes);
   Ref<TensorImpl> impl(new TensorImpl);
   impl->storage = *place;
   impl->numel = t.numel();

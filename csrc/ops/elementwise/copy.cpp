@@ -60,8 +60,7 @@ struct ToDevice {
     from = x.device();
   }
   Tensor forward(Saved&, const Tensor& x, DeviceIndex device, bool wait) {
-    const Tensor dense = contiguous(x.detach());
-    return wait ? copy_to_device(dense, device) : copy_behind(dense, device);
+    return copy_to_device(contiguous(x.detach()), device, wait);
   }
   void backward(const Saved&, const std::vector<Tensor>& dy, Grads& dx) {
     dx[0] = copy_to_device(contiguous(dy[0]), from);
@@ -152,11 +151,8 @@ Tensor clone(const Tensor& x) { return apply<Clone>(x); }
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply<Clone>(x); }
 Tensor to(const Tensor& x, DType t) { return x.dtype() == t ? x : apply<To>(x, t); }
 
-Tensor to_device(const Tensor& x, DeviceIndex device) {
-  return x.device() == device ? x : apply<ToDevice>(x, device, true);
-}
-Tensor to_device_behind(const Tensor& x, DeviceIndex device) {
-  return x.device() == device ? x : apply<ToDevice>(x, device, false);
+Tensor to_device(const Tensor& x, DeviceIndex device, bool wait) {
+  return x.device() == device ? x : apply<ToDevice>(x, device, wait);
 }
 Tensor on_cpu(const Tensor& x) { return x.device() == kCpu ? x : to_device(x.detach(), kCpu); }
 

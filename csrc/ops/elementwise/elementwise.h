@@ -23,13 +23,28 @@ void fill_into(const Tensor& dst, Scalar value);
 void add_into(const Tensor& dst, const Tensor& src);
 bool has_nan(const Tensor& x);
 
+/// A 0-d tensor of the scalar.
+Tensor scalar_tensor(Scalar value, DType dtype);
+/// x in the CPU's memory: itself, or a copy that waits for the device.
+Tensor on_cpu(const Tensor& x);
+/// f(x in the CPU's memory), for checks of values: in a replay on a device only where errors are asked for at once.
+template <class F>
+void check_on_cpu(const Tensor& x, const F& f) {
+  const Checking check;
+  const Tensor here = on_cpu(x);
+  const DeviceGuard host(kCpu);
+  f(here);
+}
+/// A copy in page-locked memory, from which devices copy behind the program.
+Tensor pin_memory(const Tensor& x);
+
 // --- copies and casts --------------------------------------------------------------------------------------------
 /// A row-major copy.
 Tensor clone(const Tensor& x);
 /// x as `dtype`; x itself when it has it already.
 Tensor to(const Tensor& x, DType dtype);
-/// x in the memory of `device`; x itself when it is there already.
-Tensor to_device(const Tensor& x, DeviceIndex device);
+/// x in the memory of `device`; x itself when it is there already. `wait`: as in copy_to_device().
+Tensor to_device(const Tensor& x, DeviceIndex device, bool wait = true);
 /// x itself when row-major, else a row-major copy.
 Tensor contiguous(const Tensor& x);
 /// x in row-major memory that nobody else has, without history: what is checked there stays as it was checked, whatever

@@ -238,7 +238,7 @@ void check_gradients(ValueList grads, const void* norm, bool is_double) {
     const void* data = g.data;
     if (g.device != kCpu && g.n > 0) {
       copy.resize(static_cast<size_t>(g.n));
-      device_api().copy(g.device, copy.data(), g.data, g.n * (g.is_double ? 8 : 4), CopyKind::device_to_host);
+      copy_bytes(g.device, kCpu, copy.data(), g.data, g.n * (g.is_double ? 8 : 4));
       data = copy.data();
     }
     for (int64_t k = 0; k < g.n; ++k) {
