@@ -7,6 +7,7 @@
 #include <cmath>
 #include <new>
 
+#include "autograd/leaf.h"
 #include "autograd/node.h"
 #include "ops/elementwise/elementwise.h"
 
@@ -238,6 +239,50 @@ void set_requires_grad(const Tensor& x, bool on) {
     if (!meta.box) meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x));
   }
   x.impl()->requires_grad = on;
+}
+
+namespace {
+
+/// Graphs of before end in the old box: what arrives there goes on to the one that x has by then.
+void renew_box(const Tensor& x) {
+  AutogradMeta& meta = *x.impl()->meta;
+  const Ref<AccumulateGrad> before = std::move(meta.box);
+  meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x));
+  std::lock_guard<std::mutex> lock(hooks_mutex());
+  meta.box->hooks = before->hooks;
+  meta.box->hooked.store(before->hooked.load());
+  if (before->ref_count() == 1) return;  // no graph holds it
+  before->hooks.push_back({0, next_hook_id++, [x](const Tensor& g) {
+                             if (g.shape() != x.shape())
+                               throw RuntimeError(str("backward: a gradient of shape ", g.shape(),
+                                                      " arrived at a tensor that was given data of shape ", x.shape(),
+                                                      " since; run the forward pass again"));
+                             const DeviceGuard here(x.device());
+                             std::vector<Tensor> dy{to(to_device(g, x.device()), x.dtype())};
+                             const Ref<AccumulateGrad> now = x.impl()->meta->box;
+                             now->backward(dy);
+                             return Tensor();
+                           }});
+  before->hooked.store(true, std::memory_order_release);
+}
+
+}  // namespace
+
+void set_data(const Tensor& x, const Tensor& data) {
+  TensorImpl& t = *x.impl();
+  if (t.requires_grad && !data.is_floating())
+    throw TypeError(str("data: a tensor that requires grad cannot become ", data.dtype()));
+  if (t.grad_fn) throw RuntimeError("data: only a leaf tensor can be given other data");
+  const TensorImpl& from = *data.impl();
+  const bool other = t.storage->device != from.storage->device || t.shape != from.shape || t.dtype != from.dtype;
+  t.storage = from.storage;
+  t.offset = from.offset;
+  t.numel = from.numel;
+  t.dtype = from.dtype;
+  t.contiguous = from.contiguous;
+  t.shape = from.shape;
+  t.strides = from.strides;
+  if (other && t.meta && t.meta->box) renew_box(x);
 }
 
 std::mutex& hooks_mutex() {

@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "autograd/leaf.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/matmul/matmul.h"
 #include "ops/optim/optim.h"
@@ -275,27 +276,10 @@ PyObject* get_data(PyObject* o, void*) {
   return guarded([&]() -> PyObject* { return wrap(unwrap(o).detach()); });
 }
 
-int set_data(PyObject* o, PyObject* value, void*) {
+int set_data_attr(PyObject* o, PyObject* value, void*) {
   try {
     if (!value || !is_tensor(value)) throw TypeError("data: expected a Tensor");
-    TensorImpl* t = unwrap(o).impl();
-    const Tensor x = unwrap(value);
-    if (t->requires_grad && !x.is_floating())
-      throw TypeError(str("data: a tensor that requires grad cannot become ", x.dtype()));
-    if (t->grad_fn) throw RuntimeError("data: only a leaf tensor can be given other data");
-    const TensorImpl& from = *x.impl();
-    const bool moved = t->storage->device != from.storage->device;
-    t->storage = from.storage;
-    t->offset = from.offset;
-    t->numel = from.numel;
-    t->dtype = from.dtype;
-    t->contiguous = from.contiguous;
-    t->shape = from.shape;
-    t->strides = from.strides;
-    // The gradient of other data is not this one's; a new box, because graphs still hold the old one.
-    if (t->meta && t->meta->box &&
-        (moved || t->meta->box->outputs[0].shape != t->shape || t->meta->box->outputs[0].dtype != t->dtype))
-      t->meta->box = Ref<AccumulateGrad>(new AccumulateGrad(unwrap(o)));
+    set_data(unwrap(o), unwrap(value));
     return 0;
   } catch (...) {
     set_python_error();
@@ -334,7 +318,8 @@ PyGetSetDef attributes[] = {
     {"is_leaf", get_is_leaf, nullptr, "bool: True when no recorded operation made this tensor.", nullptr},
     {"grad", get_grad_attr, set_grad_attr, "Tensor or None: the accumulated gradient.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "str or None: the operation that made this tensor.", nullptr},
-    {"data", get_data, set_data, "Tensor: the same memory without history; assigning replaces the memory.", nullptr},
+    {"data", get_data, set_data_attr, "Tensor: the same memory without history; assigning replaces the memory.",
+     nullptr},
     {"T", get_T, nullptr, "Tensor: the axes reversed (a view).", nullptr},
     {"mT", get_mT, nullptr, "Tensor: the last two axes swapped (a view).", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};

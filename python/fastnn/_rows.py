@@ -37,7 +37,8 @@ def take_rows(weight, ids, padding_idx, max_norm, norm_type):
     if weight.requires_grad:
         block.requires_grad = True
         found = weight.__dict__.setdefault("_row_gradients", [])
-        block.register_hook(lambda g: found.append((rows, g.detach())))
+        # The parameter may have been moved since.
+        block.register_hook(lambda g: found.append((rows, g.detach().to(weight.device, weight.dtype))))
     padding = None if padding_idx is None else np.flatnonzero(rows == padding_idx)
     padding = int(padding[0]) if padding is not None and len(padding) else None
     return _C.from_numpy(places.reshape(ids.shape).astype(np.int64)).to(device), block, padding
