@@ -15,8 +15,13 @@ struct Place {
 bool place_from_object(PyObject* o, DeviceIndex& out);
 /// fastnn.device (a new reference).
 PyObject* device_object(DeviceIndex d);
+/// The CUDA device that an object means (an index, a device or its name; the current one, else the chosen, for None),
+/// which is there; errors name `op`.
+DeviceIndex cuda_device(const char* op, py::handle o);
 /// fastnn.DeviceError (borrowed).
 PyObject* device_error();
+
+void bind_streams(Binder& b);
 
 /// `device=` of a function that makes tensors: that device, or the current one where it is None.
 class Made {

@@ -93,6 +93,8 @@ void explain_calls(Binder& b) {
   };
   all(b.m, false);
   all(b.tensor, true);
+  all(b.m.attr("_CudaStream"), true);
+  all(b.m.attr("_CudaEvent"), true);
 }
 
 }  // namespace fastnn

@@ -98,6 +98,12 @@ def _fits(value, annotation: str) -> bool:
         elif option == "dtype":
             if isinstance(value, (_C.dtype, np.dtype, type)) or (isinstance(value, str) and value in np.sctypeDict):
                 return True
+        elif option == "device":
+            if isinstance(value, _C.device) or (isinstance(value, str) and re.fullmatch(r"cpu|cuda(:\d+)?", value)):
+                return True
+        elif option.startswith("fastnn.cuda."):
+            if type(value).__name__ == option.removeprefix("fastnn.cuda."):
+                return True
         elif option != "Tensor":  # object, dtype, arrays: the function itself will say
             return True
     return False
@@ -115,13 +121,13 @@ def _split(text: str, mark: str) -> list[str]:
 
 
 _PLAIN = {"Tensor": "a tensor", "int": "an int", "float": "a number", "bool": "a bool", "str": "a string",
-          "dtype": "a dtype"}  # fmt: skip
+          "dtype": "a dtype", "device": "a device ('cpu', 'cuda', 'cuda:0')"}  # fmt: skip
 
 
 def _plain(annotation: str) -> str:
     words = []
     for option in _split(annotation, "|"):
-        option = option.removeprefix("typing.").removeprefix("collections.abc.")
+        option = option.removeprefix("typing.").removeprefix("collections.abc.").removeprefix("fastnn.cuda.")
         option = {"SupportsInt": "int", "SupportsFloat": "float"}.get(option, option)
         if option == "SupportsIndex":  # stands beside one of the two before
             continue

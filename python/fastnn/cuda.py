@@ -6,12 +6,13 @@ environment variable ``FASTNN_CUDA_PLUGIN`` names, which excludes the others. Wi
 runs on the CPU: `is_available` is False, `why_not` says why, `device_count` is 0, and the other functions raise
 `fastnn.DeviceError` with that reason.
 
-Devices are given as a `fastnn.device`, as its name (``"cuda:0"``), or as None for the current one (that of
-``with fastnn.device(...)`` or `fastnn.set_default_device`, else the first).
+Devices are given as a `fastnn.device`, as its name (``"cuda:0"``), as its index, or as None for the current one: that
+of ``with fastnn.device(...)`` or `fastnn.set_default_device`, else that of `set_device`, else the first.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from pathlib import Path
@@ -31,12 +32,33 @@ __all__ = [
     "get_device_name",
     "get_device_properties",
     "is_available",
+    "max_memory_allocated",
+    "memory_allocated",
+    "memory_reserved",
     "memory_stats",
     "reset_peak_memory",
     "set_blocking",
+    "set_device",
+    "stream",
     "synchronize",
     "why_not",
 ]
+
+# Names of PyTorch's module that are another thing here.
+_ELSEWHERE = {
+    "CUDAGraph": "fastnn.capture",
+    "amp": "fastnn.set_matmul_precision",
+    "device": "fastnn.device",
+    "graph": "fastnn.capture",
+    "make_graphed_callables": "fastnn.capture",
+    "manual_seed": "fastnn.manual_seed",
+    "manual_seed_all": "fastnn.manual_seed",
+    "mem_get_info": "fastnn.cuda.memory_stats",
+    "memory_summary": "fastnn.cuda.memory_stats",
+    "reset_max_memory_allocated": "fastnn.cuda.reset_peak_memory",
+    "reset_peak_memory_stats": "fastnn.cuda.reset_peak_memory",
+    "set_stream": "fastnn.cuda.stream",
+}
 
 _reason: str | None = None  # why there is no plug-in, once it was looked for
 
@@ -84,13 +106,11 @@ def why_not() -> str | None:
     return _load() or (None if _C._cuda_count() > 0 else _C._cuda_why_none())
 
 
-def _need(device=None):
-    """A device as the functions of the compiled module take it: a number is that CUDA device."""
+def _need(device=None, op: str = "cuda"):
+    """The CUDA device that an argument means; the error where there is none names `op`."""
     if not is_available():
         raise _C.DeviceError(f"cuda: there is no device: {why_not()}")
-    if device is None:
-        return None
-    return _C.device("cuda", device) if isinstance(device, int) else _C.device(device)
+    return _C._cuda_device(op, device)
 
 
 def device_count() -> int:
@@ -100,8 +120,21 @@ def device_count() -> int:
 
 def current_device() -> int:
     """The index of the device that None stands for."""
-    _need()
-    return _C.get_default_device().index or 0
+    return _need().index
+
+
+def set_device(device) -> None:
+    """The device that ``"cuda"`` and None mean to the calling thread from now on.
+
+    New tensors still lie where `fastnn.set_default_device` says; where that is a CUDA device, it becomes this one.
+
+    Parameters
+    ----------
+    device : fastnn.device, str or int
+    """
+    if device is None:
+        raise TypeError("cuda.set_device: expected a CUDA device ('cuda:0', its index or a fastnn.device), got None")
+    _C._cuda_choose(_need(device, "cuda.set_device"))
 
 
 def synchronize(device=None) -> None:
@@ -109,9 +142,9 @@ def synchronize(device=None) -> None:
 
     Parameters
     ----------
-    device : fastnn.device or str, optional
+    device : fastnn.device, str or int, optional
     """
-    _C._cuda_synchronize(_need(device))
+    _C._cuda_synchronize(_need(device, "cuda.synchronize"))
 
 
 def current_stream(device=None) -> Stream:
@@ -119,14 +152,26 @@ def current_stream(device=None) -> Stream:
 
     Parameters
     ----------
-    device : fastnn.device or str, optional
+    device : fastnn.device, str or int, optional
 
     Returns
     -------
     Stream
         The device's own one, or that of the ``with stream:`` around the call.
     """
-    return _C._cuda_current_stream(_need(device))
+    return _C._cuda_current_stream(_need(device, "cuda.current_stream"))
+
+
+def stream(stream: Stream | None):
+    """``with fastnn.cuda.stream(s):`` is ``with s:``; None leaves the stream as it is.
+
+    Parameters
+    ----------
+    stream : Stream or None
+    """
+    if stream is not None and not isinstance(stream, Stream):
+        raise TypeError(f"cuda.stream: expected a Stream or None, got {stream!r}")
+    return contextlib.nullcontext() if stream is None else stream
 
 
 def get_device_properties(device=None) -> dict:
@@ -134,14 +179,14 @@ def get_device_properties(device=None) -> dict:
 
     Parameters
     ----------
-    device : fastnn.device or str, optional
+    device : fastnn.device, str or int, optional
 
     Returns
     -------
     dict
         name, total_memory (bytes), major and minor (its compute capability), multi_processor_count.
     """
-    return _C._cuda_properties(_need(device))
+    return _C._cuda_properties(_need(device, "cuda.get_device_properties"))
 
 
 def get_device_name(device=None) -> str:
@@ -160,7 +205,7 @@ def memory_stats(device=None) -> dict[str, int]:
 
     Parameters
     ----------
-    device : fastnn.device or str, optional
+    device : fastnn.device, str or int, optional
 
     Returns
     -------
@@ -168,17 +213,32 @@ def memory_stats(device=None) -> dict[str, int]:
         allocated, peak: bytes of tensors now and at most since `reset_peak_memory`; reserved: bytes that the pool holds
         for reuse as well; calls: allocations so far; free, total: bytes of the device as the driver sees them.
     """
-    return _C._cuda_memory(_need(device))
+    return _C._cuda_memory(_need(device, "cuda.memory_stats"))
+
+
+def memory_allocated(device=None) -> int:
+    """Bytes of the tensors on a device."""
+    return memory_stats(device)["allocated"]
+
+
+def max_memory_allocated(device=None) -> int:
+    """The most that `memory_allocated` was since `reset_peak_memory`."""
+    return memory_stats(device)["peak"]
+
+
+def memory_reserved(device=None) -> int:
+    """Bytes of the tensors on a device and of what the pool keeps for reuse."""
+    return memory_stats(device)["reserved"]
 
 
 def reset_peak_memory(device=None) -> None:
     """Start the peak of `memory_stats` anew."""
-    _C._cuda_reset_peak(_need(device))
+    _C._cuda_reset_peak(_need(device, "cuda.reset_peak_memory"))
 
 
 def empty_cache(device=None) -> None:
     """Give the memory that the pools keep for reuse, on the device and pinned on the host, back to the driver."""
-    _C._cuda_empty_cache(_need(device))
+    _C._cuda_empty_cache(_need(device, "cuda.empty_cache"))
 
 
 def set_blocking(on: bool) -> None:
@@ -192,5 +252,12 @@ def set_blocking(on: bool) -> None:
     ----------
     on : bool
     """
+    if not isinstance(on, bool):
+        raise TypeError(f"cuda.set_blocking: expected a bool, got {on!r}")
     _need()
-    _C._cuda_set_blocking(bool(on))
+    _C._cuda_set_blocking(on)
+
+
+def __getattr__(name: str):
+    hint = f"; PyTorch's is {_ELSEWHERE[name]} here" if name in _ELSEWHERE else ""
+    raise AttributeError(f"module 'fastnn.cuda' has no attribute '{name}'{hint}")
