@@ -79,6 +79,15 @@ def _counted(x):
     return x.detach().cpu().numpy()
 
 
+def _together(op, x, other):
+    """DeviceError where two arguments of an operation lie on different devices."""
+    if x.device != other.device:
+        raise _C.DeviceError(
+            f"{op}: expected tensors on one device, got one on {x.device} and one of shape {list(other.shape)} on "
+            f"{other.device}; move one with .to(device)"
+        )
+
+
 def _beside(x, array):
     """The array as a tensor on the device of x."""
     return _C.from_numpy(array).to(x.device)
@@ -109,6 +118,8 @@ def bincount(x, weights=None, minlength=0):
 
     if x.ndim != 1:
         raise ValueError(f"bincount: expected a vector, got shape {list(x.shape)}")
+    if weights is not None:
+        _together("bincount", x, weights)
     values = _counted(x)
     if values.size and values.min() < 0:
         raise ValueError(f"bincount: expected no negative numbers, got {values.min()}")
@@ -149,6 +160,7 @@ def searchsorted(sorted_sequence, values, *, right=False, out_int32=False):
     """
     import numpy as np
 
+    _together("searchsorted", sorted_sequence, values)
     table, v = _counted(sorted_sequence), _counted(values)
     side = "right" if right else "left"
     if table.ndim == 1:
@@ -165,6 +177,7 @@ def searchsorted(sorted_sequence, values, *, right=False, out_int32=False):
 
 def bucketize(values, boundaries, *, right=False, out_int32=False):
     """searchsorted with the operands the other way round."""
+    _together("bucketize", values, boundaries)
     return searchsorted(boundaries, values, right=right, out_int32=out_int32)
 
 

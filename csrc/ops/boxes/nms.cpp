@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "autograd/op.h"
 #include "ops/boxes/boxes.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/index/index.h"
@@ -18,6 +19,7 @@ void check_pair(const char* op, const Tensor& boxes, const Tensor& scores) {
     throw ValueError(str(op, ": expected boxes of shape [N, 4], got ", boxes.shape()));
   if (scores.dim() != 1 || scores.shape()[0] != boxes.shape()[0])
     throw ValueError(str(op, ": expected scores of shape [", boxes.shape()[0], "], got ", scores.shape()));
+  detail::check_device_of(op, boxes.device(), scores);
   if (boxes.shape()[0] > INT_MAX - 64) throw ValueError(str(op, ": ", boxes.shape()[0], " boxes are too many"));
 }
 
@@ -35,6 +37,7 @@ Tensor nms(const char* op, const Tensor& boxes, const Tensor& scores, const Tens
   check_threshold(op, "iou_threshold", iou_threshold);
   Tensor groups;
   if (classes.defined()) {
+    detail::check_device_of(op, boxes.device(), classes);
     groups = as_index(op, classes);
     if (groups.shape() != scores.shape())
       throw ValueError(str(op, ": expected classes of shape ", scores.shape(), ", got ", classes.shape()));

@@ -133,6 +133,7 @@ void fill_into(const Tensor& dst, Scalar value) {
 }
 
 void add_into(const Tensor& dst, const Tensor& src) {
+  if (!same_device(dst, src)) detail::throw_apart("add_into", dst.device(), src);
   if (dst.numel() == 0) return;
   const DeviceGuard here(dst.device());
   launch(kernels::binary_forward, dst.raw(), dst.raw(), src.raw(), loop_over<3>(dst.shape(), {&dst, &dst, &src}),

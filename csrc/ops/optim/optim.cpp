@@ -37,13 +37,26 @@ void check_pair(const char* op, size_t i, const char* what, const Tensor& x, con
                          x.defined() ? dtype_name(x.dtype()) : "nothing"));
 }
 
+void check_place(const char* op, size_t i, const char* what, const Tensor& x, DeviceIndex device) {
+  if (x.device() != device)
+    throw DeviceError(str(op, ": the ", what, " of parameter ", i, " expects ", device_name(device), ", got ",
+                          device_name(x.device())));
+}
+
 void check_step(const char* op, size_t i, const Tensor& step) {
   if (!step.defined() || step.dtype() != DType::int64 || step.numel() != 1)
     throw ValueError(str(op, ": the step count of parameter ", i, " expects one int64"));
 }
 
-/// Where a list lives: that all of it is there is checked where memory is reached, before anything is written.
 DeviceIndex device_of(const TensorList& list) { return list.empty() ? current_device() : list[0].device(); }
+
+/// The device that all of a list are on.
+DeviceIndex one_device(const char* op, const TensorList& list) {
+  const DeviceIndex device = device_of(list);
+  for (const Tensor& x : list)
+    if (x.device() != device) detail::throw_apart(op, device, x);
+  return device;
+}
 
 /// A tensor as kernels want it: row-major. A strided one is worked on in a copy, which goes back at the end.
 struct Dense {
@@ -95,6 +108,7 @@ void update(const char* op, const TensorList& params, const TensorList& grads,
     }
   }
   check_update(op, params, grads, by_param);
+  for (size_t i = 0; i < params.size(); ++i) check_place(op, i, "memory", params[i], params[0].device());
   const DeviceGuard here(device_of(params));
   std::vector<Dense> work;
   TensorList dense_grads;
@@ -125,6 +139,7 @@ int64_t chunks_of(const Tensor& x) {
 const double* rate_pointer(const Tensor& rate, const TensorList& params) {
   if (rate.numel() != 1) throw ValueError(str("optimizer: expected one learning rate, got shape ", rate.shape()));
   const DeviceGuard here(device_of(params));
+  if (rate.device() != current_device()) detail::throw_apart("optimizer", current_device(), rate);
   return rate.data<double>();
 }
 
@@ -149,12 +164,14 @@ void check_update(const char* op, const TensorList& params, const TensorList& gr
     if (!p.is_floating()) throw TypeError(str(op, ": parameter ", i, " expects float32 or float64, got ", p.dtype()));
     check_writable(op, p);
     check_pair(op, i, "gradient", grads[i], p);
+    check_place(op, i, "gradient", grads[i], p.device());
     for (const Tensor& state : states[i]) {
       if (state.defined() && state.dtype() == DType::int64) {
         check_step(op, i, state);
       } else {
         check_pair(op, i, "state", state, p);
       }
+      check_place(op, i, "state", state, p.device());
       check_writable(op, state);
     }
   }
@@ -190,7 +207,7 @@ void adadelta_step(const TensorList& params, const TensorList& grads, const Tens
 Tensor grad_norm(const TensorList& grads, double p) {
   if (!(p > 0)) throw ValueError(str("grad_norm: expected a norm type > 0, got ", p));
   NoGrad guard;
-  const DeviceGuard here(device_of(grads));
+  const DeviceGuard here(one_device("grad_norm", grads));
   DType type = DType::float32;
   int64_t chunks = 0;
   for (const Tensor& g : grads) {
@@ -275,7 +292,9 @@ void clip_by_norm(const TensorList& grads, const Tensor& norm, double max_norm) 
   if (!(max_norm >= 0)) throw ValueError(str("clip_grad_norm_: expected max_norm >= 0, got ", max_norm));
   if (norm.numel() != 1) throw ValueError(str("clip_grad_norm_: expected one norm, got shape ", norm.shape()));
   NoGrad guard;
-  const DeviceGuard here(device_of(grads));
+  const DeviceGuard here(one_device("clip_grad_norm_", grads));
+  if (!grads.empty() && norm.device() != current_device())
+    detail::throw_apart("clip_grad_norm_", current_device(), norm);
   std::vector<Dense> work;
   for (const Tensor& g : grads) {
     if (!g.is_floating()) throw TypeError(str("clip_grad_norm_: expected float32 or float64, got ", g.dtype()));

@@ -3,6 +3,7 @@
 #include "autograd/op.h"
 #include "ops/create/create.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/elementwise/operands.h"
 #include "ops/index/index.h"
 #include "ops/join/join.h"
 #include "ops/view/view.h"
@@ -210,7 +211,7 @@ Tensor repeat_interleave(const Tensor& x, int64_t repeats, std::optional<int64_t
 }
 
 Tensor repeat_interleave(const Tensor& x, const Tensor& given, std::optional<int64_t> dim) {
-  const Tensor repeats = as_index("repeat_interleave", given);
+  const Tensor repeats = as_index("repeat_interleave", joined("repeat_interleave", x.device(), given));
   if (!dim) return repeat_interleave(reshape(x, {-1}), given, 0);
   if (x.dim() == 0) return repeat_interleave(reshape(x, {1}), given, dim);
   const int64_t axis = normalize_axis("repeat_interleave", *dim, x.dim()), n = x.shape()[axis];

@@ -12,6 +12,7 @@ from .._arrays import device_of, placed, to_numpy
 from .._rows import gradients
 from ..autograd import no_grad
 from ..nn import Module
+from ..nn.utils._norms import clip_by_norm, joint_norm
 from .evaluation import batch_size, count_items
 
 __all__ = ["Stepping"]
@@ -163,7 +164,7 @@ class Stepping:
                 _C._require_finite_loss(loss)
             return
         # The norm is finite unless an element is not, or it overflows: only then is a closer look needed.
-        norm = _C._grad_norm(grads, 2.0)
+        norm = joint_norm(grads, 2.0)
         if loss is not None:
             _C._require_finite_loss(loss)
         _C._require_finite_gradients(grads, norm)
@@ -171,9 +172,9 @@ class Stepping:
             from ..nn.utils import clip_grad_value_
 
             clip_grad_value_(parameters, clip_value)
-            norm = _C._grad_norm(grads, 2.0) if clip_norm is not None else norm
+            norm = joint_norm(grads, 2.0) if clip_norm is not None else norm
         if clip_norm is not None:
-            _C._clip_by_norm(grads, norm, clip_norm)
+            clip_by_norm(grads, norm, clip_norm)
 
     def _optimised(self):
         return [p for group in self.optimizer.param_groups for p in group["params"]]

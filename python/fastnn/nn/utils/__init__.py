@@ -10,6 +10,7 @@ from ..._C import Tensor
 from ..._rows import gradients
 from ...autograd import no_grad
 from . import rnn
+from ._norms import clip_by_norm, joint_norm
 
 __all__ = [
     "clip_grad_norm_", "clip_grad_value_", "fold_batch_norm", "parameters_to_vector", "rnn", "vector_to_parameters",
@@ -36,7 +37,7 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0, error_i
     Returns
     -------
     Tensor
-        The norm before clipping.
+        The norm before clipping, on the device of the first gradient; they may lie on several.
     """
     grads = _gradients(parameters)
     if max_norm < 0 or not norm_type > 0:
@@ -44,10 +45,10 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0, error_i
     if not grads:
         return _C.zeros(())
     with no_grad():
-        total = _C._grad_norm(grads, float(norm_type))
+        total = joint_norm(grads, float(norm_type))
         if error_if_nonfinite and not math.isfinite(total.item()):
             raise ValueError(f"clip_grad_norm_: the norm of the gradients is {total.item()}")
-        _C._clip_by_norm(grads, total, float(max_norm))
+        clip_by_norm(grads, total, float(max_norm))
     return total
 
 
