@@ -78,6 +78,26 @@ Tensor share(const py::array& a, DType t, const char* op) {
   }
 }
 
+py::object on_host(py::handle o, int depth = 0) {
+  if (depth > 64) throw ValueError("tensor: the lists are nested too deeply");
+  if (is_tensor(o.ptr())) return py::cast(on_cpu(unwrap(o.ptr())));
+  if (!PyList_Check(o.ptr()) && !PyTuple_Check(o.ptr())) return py::reinterpret_borrow<py::object>(o);
+  py::list out;
+  for (const py::handle item : py::reinterpret_borrow<py::sequence>(o)) out.append(on_host(item, depth + 1));
+  return out;
+}
+
+/// numpy.asarray(o). NumPy cannot read tensors that lie on a device: where a list has some, copies are in their place.
+py::array array_from_object(py::handle o) {
+  const py::object asarray = py::module_::import("numpy").attr("asarray");
+  try {
+    return asarray(o);
+  } catch (py::error_already_set& e) {
+    if (!e.matches(device_error()) || !(PyList_Check(o.ptr()) || PyTuple_Check(o.ptr()))) throw;
+  }
+  return asarray(on_host(o));
+}
+
 }  // namespace
 
 bool dtype_from_object(PyObject* o, DType& out) {
@@ -161,7 +181,7 @@ Tensor tensor_from_object(PyObject* o, const DType* dtype, bool copy) {
     return scalar_tensor(number, dtype ? *dtype : number.default_dtype());
   refuse_in_capture("tensor: NumPy data is made into a tensor");
   const DeviceGuard host(kCpu);
-  py::array a = py::reinterpret_steal<py::array>(py::module_::import("numpy").attr("asarray")(py::handle(o)).release());
+  py::array a = array_from_object(o);
   if (!a.dtype().attr("isnative").cast<bool>()) a = a.attr("astype")(a.dtype().attr("newbyteorder")("="));
   DType have;
   if (a.size() == 0 && !py::isinstance<py::array>(py::handle(o))) a = a.attr("astype")("float32");  // [] has no type

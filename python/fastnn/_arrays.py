@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-__all__ = ["device_of", "is_tensor", "placed", "to_numpy", "to_tensor", "require"]
+__all__ = ["device_of", "is_tensor", "on_device", "one_device", "pinned", "placed", "require", "to_numpy", "to_tensor"]
 
 
 def _tensor_type():
@@ -22,6 +22,23 @@ def is_tensor(value) -> bool:
     """True for a `fastnn.Tensor` (parameters included)."""
     cls = _tensor_type()
     return cls is not None and isinstance(value, cls)
+
+
+def on_device(value) -> bool:
+    """True for a tensor outside the CPU's memory."""
+    return is_tensor(value) and value.is_cuda
+
+
+def one_device(op: str, tensors) -> None:
+    """DeviceError, naming `op`, unless all tensors lie on the same device."""
+    for i, tensor in enumerate(tensors):
+        if tensor.device != tensors[0].device:
+            import fastnn
+
+            raise fastnn.DeviceError(
+                f"{op}: expected tensors on one device, got the first on {tensors[0].device} and number {i} (shape "
+                f"{list(tensor.shape)}) on {tensor.device}; move one with .to(device)"
+            )
 
 
 def to_numpy(value) -> np.ndarray:
@@ -73,16 +90,26 @@ def device_of(module):
     return "cpu"
 
 
-def placed(value, device):
+def placed(value, device, non_blocking: bool = False):
     """A batch with its tensors on `device`, whatever tuples, lists and dicts hold them; itself where they are there."""
+    return _each_tensor(value, lambda t: t.to(device, non_blocking=non_blocking))
+
+
+def pinned(value):
+    """A batch with its CPU tensors in page-locked memory."""
+    return _each_tensor(value, lambda t: t if t.is_cuda or t.is_pinned() else t.pin_memory())
+
+
+def _each_tensor(value, f):
+    """The value with f(t) for every tensor t in tuples, lists and dicts; itself where all f(t) are t."""
     if is_tensor(value):
-        return value.to(device)
+        return f(value)
     if isinstance(value, (tuple, list)):
-        items = [placed(v, device) for v in value]
+        items = [_each_tensor(v, f) for v in value]
         if all(a is b for a, b in zip(items, value)):
             return value
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return {k: placed(v, device) for k, v in value.items()} if isinstance(value, dict) else value
+    return {k: _each_tensor(v, f) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def require(module: str, extra: str, purpose: str):

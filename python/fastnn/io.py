@@ -345,7 +345,7 @@ def save(state, path, metadata: Mapping[str, str] | None = None) -> None:
     return save_safetensors(arrays, path, {**(metadata or {}), _TREE: text})
 
 
-def load(path, device="cpu"):
+def load(path, device="cpu", **unknown):
     """Load what `save` wrote, or any ``.safetensors`` or ``.npz`` file as a dict of tensors.
 
     Dtypes without a tensor counterpart are widened without loss (float16 and bfloat16 to float32, small integers to
@@ -364,6 +364,9 @@ def load(path, device="cpu"):
     """
     from ._tree import unflatten
 
+    if unknown:
+        hint = " (that is device= here)" if "map_location" in unknown else ""
+        raise TypeError(f"load: unknown argument '{next(iter(unknown))}'{hint}; expected a path and a device")
     if str(path).endswith(".npz"):
         arrays, metadata = load_npz(path), {}
     else:

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from .._arrays import is_tensor, to_numpy, to_tensor
+from .._arrays import is_tensor, on_device, one_device, to_numpy, to_tensor
 from ._random import SPLIT, check_seed, permutation
 
 __all__ = ["Dataset", "TensorDataset", "Subset", "ConcatDataset", "MapDataset", "random_split"]
@@ -45,21 +45,27 @@ class TensorDataset(Dataset):
     Parameters
     ----------
     *tensors : Tensor or ndarray
-        Each of shape ``[N, ...]``. They are kept, not copied; batches are copies. Arrays of float64 become float32, as
-        in `fastnn.tensor`; float64 tensors stay what they are.
+        Each of shape ``[N, ...]``. They are kept, not copied; batches are copies, made where the tensors lie. Arrays
+        of float64 become float32, as in `fastnn.tensor`; float64 tensors stay what they are. Arrays beside tensors go
+        where those are.
 
     Raises
     ------
     ValueError
         When there is no tensor, one has no dimension, or the first dimensions differ.
+    fastnn.DeviceError
+        When they lie on different devices.
     """
 
     def __init__(self, *tensors):
         if not tensors:
             raise ValueError("TensorDataset: expected at least one tensor")
-        self._arrays = tuple(to_numpy(t) for t in tensors)
+        given = [t for t in tensors if is_tensor(t)]
+        one_device("TensorDataset", given)
+        place = given[0].device if given else None
+        self._arrays = tuple(t if on_device(t) else to_numpy(t) for t in tensors)
         self._arrays = tuple(
-            a.astype(np.float32) if a.dtype == np.float64 and not is_tensor(t) else a
+            a.astype(np.float32) if not is_tensor(t) and a.dtype == np.float64 else a
             for a, t in zip(self._arrays, tensors, strict=True)
         )
         for i, a in enumerate(self._arrays):
@@ -68,7 +74,9 @@ class TensorDataset(Dataset):
             if len(a) != len(self._arrays[0]):
                 sizes = [len(b) for b in self._arrays]
                 raise ValueError(f"TensorDataset: the tensors must have the same first dimension, got {sizes}")
-        self.tensors = tuple(t if is_tensor(t) else to_tensor(a) for t, a in zip(tensors, self._arrays))
+        self.tensors = tuple(t if is_tensor(t) else to_tensor(a, place) for t, a in zip(tensors, self._arrays))
+        if on_device(given[0] if given else None):  # batches are gathered from these, else from the arrays
+            self._arrays = self.tensors
 
     def __len__(self):
         return len(self._arrays[0])
@@ -80,7 +88,10 @@ class TensorDataset(Dataset):
     def gather(self, indices):
         """The batch of the given rows: a tuple of tensors of shape ``[len(indices), ...]``."""
         indices = np.asarray(indices, np.int64)
-        return tuple(to_tensor(np.take(a, indices, axis=0)) for a in self._arrays)
+        if not is_tensor(self._arrays[0]):
+            return tuple(to_tensor(np.take(a, indices, axis=0)) for a in self._arrays)
+        rows = to_tensor(indices, self._arrays[0].device)
+        return tuple(t.detach().index_select(0, rows) for t in self._arrays)
 
 
 class Subset(Dataset):

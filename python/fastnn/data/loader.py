@@ -8,8 +8,8 @@ from itertools import starmap
 
 import numpy as np
 
-from .. import _C
-from .._arrays import is_tensor, placed, to_numpy, to_tensor
+from .. import _C, cuda
+from .._arrays import is_tensor, on_device, one_device, pinned, placed, to_numpy, to_tensor
 from ._random import Draws, check_seed, default_seed
 from .sampler import RandomSampler, Sampler, SequentialSampler
 
@@ -19,12 +19,14 @@ __all__ = ["DataLoader", "default_collate"]
 def default_collate(items: list):
     """Items as one batch: arrays, tensors and numbers are stacked to ``[N, ...]``, tuples and dicts go field by field.
 
-    Python floats become float32, ints int64; strings stay a list.
+    Python floats become float32, ints int64; strings stay a list. Tensors on a device are stacked there.
 
     Raises
     ------
     ValueError
         When the shapes of the items differ; pass `collate_fn` to pad them.
+    fastnn.DeviceError
+        When items of one field lie on different devices.
     """
     first = items[0]
     if isinstance(first, (str, bytes)):
@@ -39,11 +41,14 @@ def default_collate(items: list):
     if isinstance(first, float):
         return to_tensor(np.asarray(items, np.float32))
     if is_tensor(first) or isinstance(first, (int, bool, np.ndarray, np.generic)):
-        arrays = [to_numpy(item) for item in items]
+        there = any(on_device(item) for item in items)
+        if there:
+            one_device("collate", [to_tensor(item) for item in items])
+        arrays = items if there else [to_numpy(item) for item in items]
         if any(a.shape != arrays[0].shape for a in arrays):
-            shapes = sorted({a.shape for a in arrays})
+            shapes = sorted({tuple(a.shape) for a in arrays})
             raise ValueError(f"collate: items have different shapes {shapes[:4]}; pad them in a collate_fn of your own")
-        return to_tensor(np.stack(arrays))
+        return _C.stack([a.detach() for a in arrays]) if there else to_tensor(np.stack(arrays))
     raise TypeError(f"collate: cannot stack items of type {type(first).__name__}; pass a collate_fn")
 
 
@@ -54,8 +59,8 @@ class DataLoader:
     many threads fetch. An iteration that is left early starts the same epoch again next time; one that ends moves on
     to the next epoch.
 
-    Batches are made on the CPU and handed out on the default device (`fastnn.set_default_device`,
-    ``with fastnn.device(...)``).
+    Batches are made where the data lies, and handed out there, or on the default device where that is another than the
+    CPU (`fastnn.set_default_device`, ``with fastnn.device(...)``).
 
     Parameters
     ----------
@@ -84,6 +89,9 @@ class DataLoader:
         `fastnn.vision.transforms` also gets ``draws=Draws(seed, epoch, indices)``: what happens to an example
         depends on the seed (without shuffling: of `seed`, or the one last given to `fastnn.manual_seed`), the epoch
         and its index alone.
+    pin_memory : bool
+        Batches on the CPU lie in page-locked memory, from which ``batch.to(device, non_blocking=True)`` copies behind
+        the program; those for the default device do.
 
     Attributes
     ----------
@@ -93,7 +101,7 @@ class DataLoader:
 
     def __init__(self, dataset, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False, *, sampler=None,
                  seed: int | None = None, generator=None, collate_fn=None, num_workers: int = 0,
-                 prefetch_factor: int = 2, transform=None):  # fmt: skip
+                 prefetch_factor: int = 2, transform=None, pin_memory: bool = False):  # fmt: skip
         for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0),
                                    ("prefetch_factor", prefetch_factor, 1)):  # fmt: skip
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -114,7 +122,11 @@ class DataLoader:
         self.num_workers, self.prefetch_factor = int(num_workers), int(prefetch_factor)
         if transform is not None and not callable(transform):
             raise TypeError(f"DataLoader: transform must be a function of a batch, got {type(transform).__name__}")
-        self.collate_fn, self.transform = collate_fn, transform
+        if not isinstance(pin_memory, bool):
+            raise TypeError(f"DataLoader: pin_memory must be a bool, got {type(pin_memory).__name__}")
+        if pin_memory and not cuda.is_available():
+            raise _C.DeviceError(f"DataLoader: pin_memory needs a CUDA device, there is none: {cuda.why_not()}")
+        self.collate_fn, self.transform, self.pin_memory = collate_fn, transform, pin_memory
         self.seed = None
         if sampler is not None:
             self.sampler = sampler if hasattr(sampler, "order") else _FixedSampler(sampler, len(dataset))
@@ -143,9 +155,11 @@ class DataLoader:
 
     def _fetch(self, indices, epoch):
         if _C.get_default_device().type == "cpu":
-            return self._fetched(indices, epoch)
-        with _C.device("cpu"):  # items are stacked and transformed there; the batch moves once
-            return self._fetched(indices, epoch)
+            batch = self._fetched(indices, epoch)
+        else:
+            with _C.device("cpu"):  # arrays are stacked and transformed there; the batch moves once
+                batch = self._fetched(indices, epoch)
+        return pinned(batch) if self.pin_memory else batch
 
     def _fetched(self, indices, epoch):
         batch = self._batch(indices)
@@ -182,7 +196,7 @@ class DataLoader:
             if self.epoch == epoch:  # else set_epoch or another iteration has moved on
                 self.position += 1
             device = _C.get_default_device()
-            yield batch if device.type == "cpu" else placed(batch, device)
+            yield batch if device.type == "cpu" else placed(batch, device, self.pin_memory)
         if self.epoch == epoch:
             self.epoch, self.position = epoch + 1, 0
 

@@ -14,42 +14,9 @@ from .._C import Tensor
 from .._rows import clear_row_gradient, move_row_gradient
 from ..autograd import no_grad
 from . import _hooks
+from ._places import moved, refuse_device, target
 from ._summary import summary as _summary
 from .parameter import Parameter
-
-
-def _target(device, dtype):
-    """(device or None, dtype or None) from the arguments of `Module.to`."""
-    if isinstance(device, Tensor):
-        if dtype is not None:
-            raise TypeError("to: expected a tensor or a dtype, got both")
-        return device.device, device.dtype if device.is_floating_point() else None
-    if device is not None and not isinstance(device, _C.device):
-        try:
-            device = _C.device(device)
-        except (TypeError, ValueError):
-            if dtype is not None:
-                raise
-            try:
-                dtype, device = _C.empty(0, dtype=device, device="cpu").dtype, None
-            except TypeError:
-                raise TypeError(
-                    f"to: expected a device ('cpu', 'cuda', 'cuda:0'), a dtype or a tensor, got {device!r}"
-                ) from None
-    if dtype is not None:
-        dtype = _C.empty(0, dtype=dtype, device="cpu").dtype
-        if not dtype.is_floating_point:
-            raise TypeError(f"to: expected a floating dtype, got {dtype!r}")
-    if device is None and dtype is None:
-        raise TypeError("to: expected a device, a dtype or a tensor")
-    return device, dtype
-
-
-def _moved(tensor, device, dtype, non_blocking):
-    dtype = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-    if device is None:
-        return tensor.to(dtype)
-    return tensor.to(device, dtype, non_blocking)
 
 
 class Module:
@@ -72,6 +39,11 @@ class Module:
     _frozen: bool = False  # stays in evaluation mode
     _buffer_names: dict[str, bool] = {}  # name -> persistent (kept in state_dict)
     _hooks: _hooks.ModuleHooks | None = None
+
+    def __new__(cls, *args, **kwargs):
+        if "device" in kwargs:
+            refuse_device(cls, kwargs["device"])
+        return object.__new__(cls)
 
     def __init__(self):
         self._buffer_names = {}
@@ -289,22 +261,19 @@ class Module:
         >>> model.to("cuda:0")
         >>> model.to("cpu", fastnn.float64)
         """
-        device, dtype = _target(device, dtype)
+        device, dtype = target(device, dtype)
         with no_grad():
             for tensor in [*self.parameters(), *self.buffers()]:
                 grad = tensor.grad
-                tensor.data = _moved(tensor.detach(), device, dtype, non_blocking)
+                tensor.data = moved(tensor.detach(), device, dtype, non_blocking)
                 if grad is not None:
-                    tensor.grad = _moved(grad, device, dtype, non_blocking)
+                    tensor.grad = moved(grad, device, dtype, non_blocking)
                 move_row_gradient(tensor)
         return self
 
     def cuda(self, device=None) -> Module:
         """Move everything to a CUDA device: an index, a device or its name; the current one, else the first."""
-        if device is None:
-            device = _C.get_default_device()
-            device = device if device.type == "cuda" else 0
-        return self.to(_C.device("cuda", device) if isinstance(device, int) else device)
+        return self.to(_C._cuda_device("cuda", device))
 
     def cpu(self) -> Module:
         """Move everything to the CPU."""
