@@ -28,7 +28,10 @@ def options(name: str, defaults: dict, parser: argparse.ArgumentParser | None = 
             "--lr", type=positive_float, default=defaults["lr"], help="learning rate, default: %(default)s"
         )
     parser.add_argument(
-        "--device", metavar="DEVICE", default="cpu", help="where to train, cuda:0 for one (default: %(default)s)"
+        "--device",
+        metavar="DEVICE",
+        default="cpu",
+        help="where to train: cpu, cuda:0, cuda:1, ...; `fastnn info` lists the GPUs (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=defaults.get("seed", 0), help="default: %(default)s")
     parser.add_argument("--threads", type=positive_int, help="default: the processors this process may use")

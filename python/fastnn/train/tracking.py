@@ -11,14 +11,22 @@ import sys
 import time
 from pathlib import Path
 
+from .._arrays import device_of
 from ..io import atomic_write
 from .callbacks import Callback
 
 __all__ = ["Run", "CSVLogger", "JSONLinesLogger", "TensorBoardLogger", "environment", "git_revision"]
 
 
+def _device_text(device) -> str:
+    """A device and, of a GPU, what it is."""
+    from .. import cuda
+
+    return str(device) if str(device) == "cpu" else f"{device} ({cuda.get_device_name(device)})"
+
+
 def environment() -> dict[str, str]:
-    """Versions and machine of this process, as text."""
+    """Versions, machine and default device of this process, as text."""
     import numpy
 
     import fastnn
@@ -31,6 +39,7 @@ def environment() -> dict[str, str]:
         "instruction set": fastnn.isa(),
         "threads": str(fastnn.get_num_threads()),
         "matmul precision": fastnn.get_matmul_precision(),
+        "device": _device_text(fastnn.get_default_device()),
     }
 
 
@@ -130,6 +139,9 @@ class Run(Callback):
         self._write()
 
     # --- as a callback -----------------------------------------------------------------------------------------------
+
+    def on_fit_begin(self, trainer):
+        self.record["environment"]["device"] = _device_text(device_of(trainer.model))
 
     def on_epoch_end(self, trainer, logs):
         self.record["epochs"] = int(logs["epoch"])
