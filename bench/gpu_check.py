@@ -23,15 +23,24 @@ sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests")]
 
 from gpu import report  # noqa: E402
 
-# What runs beside what, in order; the seconds a part may take; how many processes share it.
+# What runs beside what, in order; the seconds a part may take, where all take as long as they may; how many processes
+# share it. With the seconds for building they are what there is for everything; what one leaves, the later ones share.
+BUILD = 180
 STAGES = [
-    {"ops": (110, 4), "bf16": (60, 1), "recipes": (110, 1)},
-    {"gemm": (50, 1)},
-    {"kernels": (60, 1)},
-    {"networks": (60, 1)},
-    {"memcheck": (80, 4), "racecheck": (80, 4)},
+    {"ops": (90, 4), "bf16": (60, 1), "recipes": (90, 1)},
+    {"gemm": (45, 1)},
+    {"kernels": (45, 1)},
+    {"networks": (45, 1)},
+    {"memcheck": (65, 4), "racecheck": (65, 4)},
 ]
 PARTS = [name for stage in STAGES for name in stage]
+SECONDS = BUILD + sum(max(limit for limit, _ in stage.values()) for stage in STAGES)
+
+
+def limits(stages, left):
+    """The parts of the first stage with their limits, in proportion to their share of the seconds that are left."""
+    needed = sum(max(limit for limit, _ in stage.values()) for stage in stages)
+    return {name: (left * limit / needed, processes) for name, (limit, processes) in stages[0].items()}
 
 
 def arguments():
@@ -40,7 +49,7 @@ def arguments():
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     parser.add_argument("--plugin", type=Path, help="a built plug-in; nothing is built then, and fastnn is imported")
     parser.add_argument("--tiny", action="store_true", help="small sizes and few cases, to try the script itself")
-    parser.add_argument("--seconds", type=float, default=470, help="for everything (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="for everything (default: %(default)s)")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--share", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--rows", help=argparse.SUPPRESS)
@@ -61,15 +70,17 @@ def main():
     else:
         from gpu import build
 
-        python_path, plugin = build.build(args.out, result, start + 0.55 * args.seconds)
+        python_path, plugin = build.build(args.out, result, start + args.seconds * BUILD / SECONDS)
         environment["PYTHONPATH"] = os.pathsep.join([str(python_path), os.environ.get("PYTHONPATH", "")])
         if plugin is None:
             return result.end(time.monotonic() - start)
         environment["FASTNN_CUDA_PLUGIN"] = str(plugin)
     if describe(result, environment):
-        for stage in STAGES:
-            chosen = {name: limits for name, limits in stage.items() if name in args.parts}
-            run_stage(chosen, args, result, environment, start + args.seconds)
+        stages = [{name: part for name, part in stage.items() if name in args.parts} for stage in STAGES]
+        stages = [stage for stage in stages if stage]
+        for i in range(len(stages)):
+            parts = limits(stages[i:], start + args.seconds - time.monotonic())
+            run_stage(parts, args, result, environment)
     return result.end(time.monotonic() - start)
 
 
@@ -101,13 +112,12 @@ def describe(result, environment):
     return about["device"] is not None
 
 
-def run_stage(parts, args, result, environment, deadline):
+def run_stage(parts, args, result, environment):
     """Runs the parts of a stage side by side, each in its processes, and gathers their rows."""
 
     def run(name, share, shares, limit):
         rows = args.out / f"{name}-{share}.jsonl"
         rows.unlink(missing_ok=True)
-        limit = min(limit, deadline - time.monotonic())
         if limit < 5:
             return name, rows, "no time was left"
         command = [sys.executable, str(Path(__file__)), "--part", name, "--share", f"{share}/{shares}"]
@@ -121,8 +131,6 @@ def run_stage(parts, args, result, environment, deadline):
         return name, rows, None if done.returncode == 0 else f"exit status {done.returncode}: {last_line(log)}"
 
     jobs = [(name, i, n, limit) for name, (limit, n) in parts.items() for i in range(n)]
-    if not jobs:
-        return
     with ThreadPoolExecutor(len(jobs)) as pool:
         for name, rows, problem in pool.map(lambda job: run(*job), jobs):
             if rows.exists():

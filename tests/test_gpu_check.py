@@ -32,7 +32,7 @@ def test_without_a_device(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not cuda.is_available(), reason="no CUDA device and no emulator")
+@pytest.mark.device
 def test_products(tmp_path):
     plugin = os.environ.get("FASTNN_CUDA_PLUGIN") or str(Path(cuda.__file__).parent / "libfastnn_cuda.so")
     code, report = check(tmp_path, "--tiny", "--parts", "gemm", "--plugin", plugin)
@@ -41,12 +41,36 @@ def test_products(tmp_path):
     assert {"float32 64", "bf16 128"} <= rows.keys() and all(row["value"] > 0 for row in rows.values())
 
 
-def test_relative_error():
-    sys.path.insert(0, str(BENCH))
-    try:
-        from gpu.ops import error
-    finally:
-        sys.path.remove(str(BENCH))
+def test_time_limits(monkeypatch):
+    """All steps, each as long as it may take, end within the time for everything, which is under eight minutes."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    import gpu_check
+
+    assert gpu_check.SECONDS < 480
+    left, stages = gpu_check.SECONDS - gpu_check.BUILD, gpu_check.STAGES
+    for i in range(len(stages)):
+        parts = gpu_check.limits(stages[i:], left)
+        assert parts == {name: (pytest.approx(limit), n) for name, (limit, n) in stages[i].items()}
+        left -= max(limit for limit, _ in parts.values())
+    assert left == pytest.approx(0, abs=1e-6)
+    assert gpu_check.limits([{"gemm": (45, 1)}], 300) == {"gemm": (300, 1)}
+
+
+def test_large_products_are_for_hopper(monkeypatch):
+    """At least as large as what csrc/ops/matmul/gemm_wgmma_cuda.cu asks for."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    from gpu.ops import large_cases
+
+    for case in large_cases():
+        for sample in case.samples:
+            (*_, m, k), (*_, n) = sample.args[0].shape, sample.args[1].shape
+            assert m >= 128 and n >= 128 and k >= 256, sample
+
+
+def test_relative_error(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    from gpu.ops import error
+
     want = np.array([1.0, -4.0, np.nan, np.inf])
     assert error(want.astype(np.float32), want) == 0
     assert error(np.array([1.0, -4.1, np.nan, np.inf]), want) == pytest.approx(0.1 / 4, rel=1e-5)
