@@ -21,6 +21,14 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "kernels: exercises kernels; the sanitizer build runs these")
     config.addinivalue_line("markers", "slow: takes seconds")
+    config.addinivalue_line("markers", "device: needs a CUDA device, or the emulator")
+
+
+def pytest_collection_modifyitems(items):
+    there = [item for item in items if item.get_closest_marker("device")]
+    if there and not fastnn.cuda.is_available():
+        for item in there:
+            item.add_marker(pytest.mark.skip(reason=f"no CUDA device and no emulator: {fastnn.cuda.why_not()}"))
 
 
 @pytest.fixture(autouse=True)

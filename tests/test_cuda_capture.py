@@ -13,7 +13,7 @@ from fastnn import nn, optim
 from fastnn.nn import functional as F
 
 FULL = os.environ.get("FASTNN_TEST_FULL") == "1"
-pytestmark = pytest.mark.skipif(not fastnn.cuda.is_available(), reason="no CUDA device and no emulator")
+pytestmark = pytest.mark.device
 DEVICE = "cuda:0"
 
 

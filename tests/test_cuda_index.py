@@ -6,7 +6,7 @@ import pytest
 import fastnn
 import fastnn.nn.functional as F
 
-pytestmark = pytest.mark.skipif(not fastnn.cuda.is_available(), reason="no CUDA device and no emulator")
+pytestmark = pytest.mark.device
 
 CPU, CUDA = "cpu", "cuda:0"
 

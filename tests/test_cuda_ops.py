@@ -18,7 +18,7 @@ from harness import Sample, array, assert_close, same_bits
 import fastnn
 
 FULL = os.environ.get("FASTNN_TEST_FULL") == "1"
-pytestmark = pytest.mark.skipif(not fastnn.cuda.is_available(), reason="no CUDA device and no emulator")
+pytestmark = pytest.mark.device
 every_case = pytest.mark.parametrize("case", CASES, ids=[c.op for c in CASES])
 
 # Of the CPU's float64 result: the bound for float32, and a few roundings of float64 in another order of summation.

@@ -10,7 +10,7 @@ import pytest
 import fastnn
 import fastnn.nn.functional as F
 
-pytestmark = pytest.mark.skipif(not fastnn.cuda.is_available(), reason="no CUDA device and no emulator")
+pytestmark = pytest.mark.device
 
 # Of the sum of abs(a) abs(b): two rounded operands, beside the sums in float32.
 BOUNDS = {"float32": 2.0**-21, "bf16": 2.0**-7 + 2.0**-16, "tf32": 2.0**-10 + 2.0**-20}

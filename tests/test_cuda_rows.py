@@ -8,7 +8,7 @@ import pytest
 import fastnn
 from fastnn.nn import functional as F
 
-pytestmark = pytest.mark.skipif(not fastnn.cuda.is_available(), reason="no CUDA device and no emulator")
+pytestmark = pytest.mark.device
 TOLERANCE = {"float32": 1e-5, "float64": 1e-11}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

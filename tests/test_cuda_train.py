@@ -12,7 +12,7 @@ from fastnn.data import DataLoader, TensorDataset
 from fastnn.optim import WeightAverage
 from fastnn.train import AverageWeights, EarlyStopping, Trainer
 
-pytestmark = pytest.mark.skipif(not fastnn.cuda.is_available(), reason="no CUDA device and no emulator")
+pytestmark = pytest.mark.device
 GPU = "cuda:0"
 
 
