@@ -18,7 +18,15 @@ BENCH = Path(__file__).resolve().parent.parent / "bench"
 COMPARE = BENCH / "compare.py"
 SUITES = sorted(p.stem for p in BENCH.glob("suites/*.py"))
 PEAKS = [
-    {"kind": "fma f32", "where": "baseline", "threads": 1, "bytes": 0, "median": 99.0, "best": 100.0, "unit": "GFLOP/s"},
+    {
+        "kind": "fma f32",
+        "where": "baseline",
+        "threads": 1,
+        "bytes": 0,
+        "median": 99.0,
+        "best": 100.0,
+        "unit": "GFLOP/s",
+    },
     {"kind": "read", "where": "L1", "threads": 1, "bytes": 24576, "median": 199.0, "best": 200.0, "unit": "GB/s"},
 ]
 

@@ -81,6 +81,28 @@ def test_kernels_complete():
     assert not missing, f"no CUDA version: {', '.join(missing)}"
 
 
+@every_case
+def test_an_argument_elsewhere(case):
+    """One tensor on another device than the rest is refused by name, whichever it is; only lengths may be elsewhere."""
+    for i, spec in enumerate(case.samples):
+        if spec.threads:
+            continue
+        s = Sample(case, i, case.dtypes[0])
+        dense = [k for k, v in enumerate(s.values) if v.ndim > 0]
+        if len(s.values) < 2 or sum(v.size for v in s.values) > 5000:
+            continue
+        for which in dense:
+            if case.op in ("rnn", "gru", "lstm") and s.values[which].dtype.kind == "i":
+                continue
+            if all(v.size == 1 for k, v in enumerate(s.values) if k != which):  # numbers are taken along
+                continue
+            tensors = [fastnn.tensor(v, device="cuda:0" if k == which else "cpu") for k, v in enumerate(s.values)]
+            args, kwargs = s.arguments(tensors)
+            with pytest.raises(fastnn.DeviceError, match=r"^\w+: expected tensors on one device"):
+                case.run(*args, **kwargs)
+                pytest.fail(f"{case.op}: argument {which} of {spec} may lie elsewhere")
+
+
 def test_mixed_devices():
     """Tensors on different devices are refused, and nothing is read."""
     x, y = fastnn.ones(3), fastnn.ones(3, device="cuda:0")

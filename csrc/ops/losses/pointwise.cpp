@@ -2,6 +2,7 @@
 
 #include "autograd/op.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/elementwise/operands.h"
 #include "ops/view/view.h"
 #include "runtime/launch.h"
 
@@ -14,7 +15,7 @@ constexpr int64_t kBlock = 16384;  // elements per task and per partial sum
 Tensor like(const char* op, const char* what, const Tensor& w, const Tensor& x) {
   if (broadcast_shapes(op, w.shape(), x.shape()) != x.shape())
     throw ValueError(str(op, ": ", what, " of shape ", w.shape(), " does not broadcast to ", x.shape()));
-  return contiguous(to(expand(w.detach(), x.shape()), x.dtype()));
+  return contiguous(to(expand(joined(op, x.device(), w.detach()), x.shape()), x.dtype()));
 }
 
 // What scales the losses: constants without gradient.

@@ -1,3 +1,4 @@
+#include "autograd/op.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/join/join.h"
 #include "ops/pad/pad.h"
@@ -103,6 +104,7 @@ std::vector<Tensor> meshgrid(const std::vector<Tensor>& tensors, const std::stri
   const bool swap = indexing == "xy" && n > 1;
   Dims shape;
   for (const Tensor& t : tensors) {
+    detail::check_device_of("meshgrid", tensors[0].device(), t);
     if (t.dim() > 1) throw ValueError(str("meshgrid: expected 0-d or 1-d tensors, got shape ", t.shape()));
     shape.push_back(t.numel());
   }
@@ -163,7 +165,10 @@ void bind_rearranging(Binder& b) {
       [](const py::args& args) {
         const std::vector<Tensor> list = tensors_from_args("broadcast_tensors", args);
         Dims shape;
-        for (const Tensor& t : list) shape = broadcast_shapes("broadcast_tensors", shape, t.shape());
+        for (const Tensor& t : list) {
+          detail::check_device_of("broadcast_tensors", list[0].device(), t);
+          shape = broadcast_shapes("broadcast_tensors", shape, t.shape());
+        }
         std::vector<Tensor> out;
         for (const Tensor& t : list) out.push_back(expand(t, shape));
         return as_tuple(out);
