@@ -15,7 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Names (parts of them) of kernels that decide the speed of training; the others may spill a few registers.
+# Parts of the names of kernels that decide the speed of training, or of their sources (which are part of the names that
+# ptxas prints); the others may spill a few registers.
 HOT = [
     "gemm",
     "conv",
@@ -23,13 +24,18 @@ HOT = [
     "gru",
     "softmax",
     "norm",
-    "elementwise",
+    "ternary",
     "binary",
     "unary",
     "reduce",
     "copy",
     "adam",
     "sgd",
+    "pool",
+    "embedding",
+    "cross_entropy",
+    "random_fill",
+    "nms",
 ]
 
 # Sources, architecture, instruction of its machine code, instruction of its PTX.
@@ -67,8 +73,8 @@ def check_spills(log):
         return 1
     spilling = [(name, arch, spills) for name, arch, spills, _ in found if spills]
     bad = 0
-    for (_, arch, spills), name in zip(spilling, plain([name for name, _, _ in spilling]), strict=True):
-        hot = any(word in name.lower() for word in HOT)
+    for (symbol, arch, spills), name in zip(spilling, plain([name for name, _, _ in spilling]), strict=True):
+        hot = any(word in symbol.lower() for word in HOT)
         bad += hot
         print(f"{'spills' if hot else 'spills (not hot)'}: {spills} bytes, {arch}: {name[:150]}")
     # ptxas only mentions it: the instructions of a warpgroup wait for each other, at a fraction of the speed.

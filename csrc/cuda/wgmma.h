@@ -163,6 +163,17 @@ __device__ inline void wgmma_made(float (&d)[R][C]) {
 }
 
 #define FASTNN_PLACES(j) "+f"(d[0][2 * j]), "+f"(d[0][2 * j + 1]), "+f"(d[1][2 * j]), "+f"(d[1][2 * j + 1])
+#define FASTNN_MULTIPLY(types, scales)                                                                                \
+  asm volatile(                                                                                                       \
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\nwgmma.mma_async.sync.aligned." types                                 \
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                      \
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                              \
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                              \
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, p, " scales ";\n}"  \
+      : FASTNN_PLACES(0), FASTNN_PLACES(1), FASTNN_PLACES(2), FASTNN_PLACES(3), FASTNN_PLACES(4), FASTNN_PLACES(5),   \
+        FASTNN_PLACES(6), FASTNN_PLACES(7), FASTNN_PLACES(8), FASTNN_PLACES(9), FASTNN_PLACES(10), FASTNN_PLACES(11), \
+        FASTNN_PLACES(12), FASTNN_PLACES(13), FASTNN_PLACES(14), FASTNN_PLACES(15)                                    \
+      : "l"(a), "l"(b), "r"(add))
 /// d = [d +] a b^T over 32 bytes of the rows of a (64) and b (128).
 __device__ inline void wgmma_bf16(float (&d)[2][32], uint64_t a, uint64_t b, int add) {
 #ifdef FASTNN_CUDA_EMULATED
@@ -172,19 +183,7 @@ __device__ inline void wgmma_bf16(float (&d)[2][32], uint64_t a, uint64_t b, int
     return emulated::bf16_value(bits, 0);
   });
 #else
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-      "%64, %65, p, 1, 1, 0, 0;"
-      "\n}"
-      : FASTNN_PLACES(0), FASTNN_PLACES(1), FASTNN_PLACES(2), FASTNN_PLACES(3), FASTNN_PLACES(4), FASTNN_PLACES(5),
-        FASTNN_PLACES(6), FASTNN_PLACES(7), FASTNN_PLACES(8), FASTNN_PLACES(9), FASTNN_PLACES(10), FASTNN_PLACES(11),
-        FASTNN_PLACES(12), FASTNN_PLACES(13), FASTNN_PLACES(14), FASTNN_PLACES(15)
-      : "l"(a), "l"(b), "r"(add));
+  FASTNN_MULTIPLY("m64n128k16.f32.bf16.bf16", "1, 1, 0, 0");
 #endif
 }
 __device__ inline void wgmma_tf32(float (&d)[2][32], uint64_t a, uint64_t b, int add) {
@@ -195,21 +194,10 @@ __device__ inline void wgmma_tf32(float (&d)[2][32], uint64_t a, uint64_t b, int
     return value;
   });
 #else
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-      "%64, %65, p, 1, 1;"
-      "\n}"
-      : FASTNN_PLACES(0), FASTNN_PLACES(1), FASTNN_PLACES(2), FASTNN_PLACES(3), FASTNN_PLACES(4), FASTNN_PLACES(5),
-        FASTNN_PLACES(6), FASTNN_PLACES(7), FASTNN_PLACES(8), FASTNN_PLACES(9), FASTNN_PLACES(10), FASTNN_PLACES(11),
-        FASTNN_PLACES(12), FASTNN_PLACES(13), FASTNN_PLACES(14), FASTNN_PLACES(15)
-      : "l"(a), "l"(b), "r"(add));
+  FASTNN_MULTIPLY("m64n128k8.f32.tf32.tf32", "1, 1");
 #endif
 }
+#undef FASTNN_MULTIPLY
 #undef FASTNN_PLACES
 #endif
 

@@ -173,9 +173,11 @@ void multiply_packed(const GemmArgs<float>& g) {
 
 bool wgmma_takes(const GemmArgs<float>& g) {
 #ifdef FASTNN_NO_WGMMA
+  (void)g;
   return false;
-#endif
+#else
   return compute_capability() == 90 && g.M >= 128 && g.N >= 128 && g.K >= 256;
+#endif
 }
 void gemm_wgmma_bf16(const GemmArgs<float>& g) { multiply_packed<PackedBf16>(g); }
 void gemm_wgmma_tf32(const GemmArgs<float>& g) { multiply_packed<PackedTf32>(g); }
