@@ -1,21 +1,12 @@
 #include "cuda/cuda.h"
-#include "ops/pad/pad.h"
+#include "ops/pad/border.h"
 
 namespace fastnn {
 namespace cuda {
 namespace {
 
 __global__ void fill_positions(int64_t* out, int64_t n, int64_t before, int64_t total, PadBorder border) {
-  for (int64_t k = thread_index(); k < total; k += thread_count()) {
-    int64_t i = k - before;
-    if (border == PadBorder::replicate)
-      i = i < 0 ? 0 : i >= n ? n - 1 : i;
-    else if (border == PadBorder::circular)
-      i = i < 0 ? i + n : i >= n ? i - n : i;
-    else
-      i = i < 0 ? -i : i >= n ? 2 * (n - 1) - i : i;
-    out[k] = i;
-  }
+  for (int64_t k = thread_index(); k < total; k += thread_count()) out[k] = element_at(k - before, n, border);
 }
 
 }  // namespace

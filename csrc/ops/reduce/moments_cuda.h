@@ -1,15 +1,13 @@
 // Count, mean and sum of squares about it, from one pass over memory: what variances and channel_norm share.
 #pragma once
 
+#include "ops/reduce/moments.h"
 #include "ops/reduce/reduce_cuda.h"
 
 namespace fastnn {
 namespace cuda {
 namespace {
 
-struct MomentState {
-  double count, mean, m2;  // m2 = sum (x - mean)^2
-};
 /// A thread's elements about the first of them, so that a mean that is large beside the deviation costs no digits.
 template <class T>
 struct MomentLocal {
@@ -37,18 +35,7 @@ struct MomentsOf : OneInput<T> {
     return {n, m2 == m2 ? static_cast<double>(s.pivot) + d : m2, m2 < 0 ? 0 : m2};
   }
   __device__ State identity() const { return {0, 0, 0}; }
-  // Chan, Golub, LeVeque 1979.
-  __device__ void combine(State& s, const State& b) const {
-    if (b.count == 0) return;
-    if (s.count == 0) {
-      s = b;
-      return;
-    }
-    const double n = s.count + b.count, d = b.mean - s.mean, share = b.count / n;
-    s.mean += d * share;
-    s.m2 += b.m2 + d * d * s.count * share;
-    s.count = n;
-  }
+  __device__ void combine(State& s, const State& b) const { join_moments(s, b); }
 };
 
 }  // namespace

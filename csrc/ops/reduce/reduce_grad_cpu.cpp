@@ -1,4 +1,5 @@
 // Gradients of reductions: two numbers per output, spread over the elements that were reduced.
+#include "ops/reduce/coefficient.h"
 #include "ops/reduce/reduce_driver.h"
 #include "ops/reduce/reduce_fold.h"
 #include "ops/reduce/reduce_kernels.h"
@@ -103,15 +104,7 @@ void spread_kind(Spread kind, void* dx, const void* x, const void* a, const void
 #define FASTNN_X(name) \
   case Spread::name:   \
     return spread<Spread::name>(o, i, u, v, p, loop);
-    FASTNN_X(centred)
-    FASTNN_X(equal)
-    FASTNN_X(equal_abs)
-    FASTNN_X(sign)
-    FASTNN_X(scaled)
-    FASTNN_X(power)
-    FASTNN_X(exponent)
-    FASTNN_X(quotient)
-    FASTNN_X(number)
+    FASTNN_SPREAD(FASTNN_X)
 #undef FASTNN_X
   }
 }
@@ -125,31 +118,7 @@ void place(T* dx, const T* dy, const int64_t* index, int64_t count, int64_t size
 
 template <class T>
 void coefficient(Coefficient kind, T* a, const T* dy, const T* y, const T* s, double number, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    const double d = dy[i];
-    double r = 0;
-    switch (kind) {
-      case Coefficient::scale:
-        r = d * number;
-        break;
-      case Coefficient::root_scale:
-        r = y[i] == T(0) ? 0 : d * number / y[i];
-        break;
-      case Coefficient::divide:
-        r = d / s[i];
-        break;
-      case Coefficient::root:
-        r = y[i] == T(0) ? 0 : d / y[i];
-        break;
-      case Coefficient::power:
-        r = y[i] == T(0) ? 0 : d / ::pow(y[i], number);
-        break;
-      case Coefficient::product:
-        r = d * s[i];
-        break;
-    }
-    a[i] = static_cast<T>(r);
-  }
+  for (int64_t i = 0; i < count; ++i) a[i] = static_cast<T>(coefficient_of(kind, dy, y, s, number, i));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Gradients of reductions: two numbers per output, spread over the elements that were reduced.
+#include "ops/reduce/coefficient.h"
 #include "ops/reduce/reduce_cuda.h"
 
 namespace fastnn {
@@ -50,16 +51,9 @@ __device__ inline T spread_one(T x, T a, T b, T p) {
   if constexpr (kKind == Spread::number) return x == x ? a : T(0);
 }
 
-/// Axes with the strides of dx, x and the coefficients.
-struct SpreadJob {
-  int32_t rank;
-  int64_t total;
-  int64_t size[kMaxRank], dx[kMaxRank], x[kMaxRank], c[kMaxRank];
-};
-
 /// V elements of the innermost axis a thread, whose strides are 1 in dx and x where V > 1.
 template <Spread kKind, int V, class T>
-__global__ void spread_elements(SpreadJob j, T* dx, const T* x, const T* a, const T* b, T p) {
+__global__ void spread_elements(SpreadLoop j, T* dx, const T* x, const T* a, const T* b, T p) {
   const int inner = j.rank - 1;
   const int64_t c_step = j.c[inner];
   for (int64_t i = thread_index(); i < j.total / V; i += thread_count()) {
@@ -80,22 +74,16 @@ __global__ void spread_elements(SpreadJob j, T* dx, const T* x, const T* a, cons
 
 template <Spread kKind, class T>
 void spread(T* dx, const T* x, const T* a, const T* b, double p, const SpreadLoop& loop) {
-  SpreadJob j{};
-  j.rank = loop.rank;
-  j.total = loop.total;
   constexpr int V = kPack<T>;
   const int inner = loop.rank - 1;
   bool packs =
       loop.dx[inner] == 1 && loop.x[inner] == 1 && loop.size[inner] % V == 0 && aligned<V>(dx) && aligned<V>(x);
-  for (int i = 0; i < loop.rank; ++i) {
-    j.size[i] = loop.size[i], j.dx[i] = loop.dx[i], j.x[i] = loop.x[i], j.c[i] = loop.c[i];
-    packs = packs && (i == inner || (loop.dx[i] % V == 0 && loop.x[i] % V == 0));
-  }
+  for (int i = 0; i < inner; ++i) packs = packs && loop.dx[i] % V == 0 && loop.x[i] % V == 0;
   const T q = static_cast<T>(p);
   if (packs)
-    run(&spread_elements<kKind, V, T>, grid_for(loop.total / V, 256), 256, 0, j, dx, x, a, b, q);
+    run(&spread_elements<kKind, V, T>, grid_for(loop.total / V, 256), 256, 0, loop, dx, x, a, b, q);
   else
-    run(&spread_elements<kKind, 1, T>, grid_for(loop.total, 256), 256, 0, j, dx, x, a, b, q);
+    run(&spread_elements<kKind, 1, T>, grid_for(loop.total, 256), 256, 0, loop, dx, x, a, b, q);
 }
 
 template <class T>
@@ -110,31 +98,8 @@ __global__ void place(T* dx, const T* dy, const int64_t* index, int64_t count, i
 template <class T>
 __global__ void coefficients(Coefficient kind, T* a, const T* dy, const T* y, const T* s, double number,
                              int64_t count) {
-  for (int64_t i = thread_index(); i < count; i += thread_count()) {
-    const double d = dy[i];
-    double r = 0;
-    switch (kind) {
-      case Coefficient::scale:
-        r = d * number;
-        break;
-      case Coefficient::root_scale:
-        r = y[i] == T(0) ? 0 : d * number / y[i];
-        break;
-      case Coefficient::divide:
-        r = d / s[i];
-        break;
-      case Coefficient::root:
-        r = y[i] == T(0) ? 0 : d / y[i];
-        break;
-      case Coefficient::power:
-        r = y[i] == T(0) ? 0 : d / pow(static_cast<double>(y[i]), number);
-        break;
-      case Coefficient::product:
-        r = d * s[i];
-        break;
-    }
-    a[i] = static_cast<T>(r);
-  }
+  for (int64_t i = thread_index(); i < count; i += thread_count())
+    a[i] = static_cast<T>(coefficient_of(kind, dy, y, s, number, i));
 }
 
 }  // namespace
@@ -160,15 +125,7 @@ void reduce_spread(Spread kind, int type, void* dx, const void* x, const void* a
 #define FASTNN_X(name) \
   case Spread::name:   \
     return spread<Spread::name>(o, i, u, v, p, loop);
-      FASTNN_X(centred)
-      FASTNN_X(equal)
-      FASTNN_X(equal_abs)
-      FASTNN_X(sign)
-      FASTNN_X(scaled)
-      FASTNN_X(power)
-      FASTNN_X(exponent)
-      FASTNN_X(quotient)
-      FASTNN_X(number)
+      FASTNN_SPREAD(FASTNN_X)
 #undef FASTNN_X
     }
   });

@@ -64,6 +64,16 @@ enum class Spread : int32_t {
   quotient,   // x != 0 ? (b == 0 ? a / x : 0) : (b == 1 ? a : 0)   prod: a = dy times the non-zeros, b zeros
   number,     // x == x ? a : 0                     nansum
 };
+#define FASTNN_SPREAD(X) \
+  X(centred)             \
+  X(equal)               \
+  X(equal_abs)           \
+  X(sign)                \
+  X(scaled)              \
+  X(power)               \
+  X(exponent)            \
+  X(quotient)            \
+  X(number)
 /// Element strides of dx, x and the coefficients (a and b alike) over joined axes of x.
 struct SpreadLoop {
   int32_t rank;

@@ -1,4 +1,5 @@
 // Mean and variance in one pass over memory, and logsumexp.
+#include "ops/reduce/moments.h"
 #include "ops/reduce/reduce_driver.h"
 #include "ops/reduce/reduce_fold.h"
 #include "ops/reduce/reduce_kernels.h"
@@ -36,10 +37,6 @@ struct ColumnDeviation {
   }
 };
 
-struct MomentState {
-  double count, mean, m2;  // m2 = sum (x - mean)^2
-};
-
 template <class T>
 struct Moments {
   typedef T Elem;
@@ -72,21 +69,10 @@ struct Moments {
       combine(s[j], {n, static_cast<double>(shift[j]) + e / n, static_cast<double>(d2[j]) - e * (e / n)});
     }
   }
-  // Chan, Golub, LeVeque 1979.
-  void combine(State& s, const State& b) const {
-    if (s.count == 0) {
-      s = b;
-      return;
-    }
-    const double n = s.count + b.count, d = b.mean - s.mean, share = b.count / n;
-    s = {n, s.mean + d * share, s.m2 + b.m2 + d * d * s.count * share};
-  }
+  void combine(State& s, const State& b) const { join_moments(s, b); }
   void finish(int64_t out, const State& s) const {
-    const double n = s.count - correction, zero = 0.0;
-    double v = (s.count > 0 ? s.m2 : zero) / (n > 0 ? n : zero);
-    if (root) v = sqrt(v);
-    y[out] = static_cast<T>(v);
-    mean[out] = static_cast<T>(s.count > 0 ? s.mean : zero / zero);
+    y[out] = static_cast<T>(variance_of(s, correction, root));
+    mean[out] = static_cast<T>(mean_of(s));
   }
 };
 

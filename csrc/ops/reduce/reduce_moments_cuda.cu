@@ -13,11 +13,8 @@ struct Moments : MomentsOf<T> {
   bool root;
 
   __device__ void finish(int64_t out, const MomentState& s) const {
-    const double n = s.count - correction, zero = 0.0;
-    double v = (s.count > 0 ? s.m2 : zero) / (n > 0 ? n : zero);
-    if (root) v = sqrt(v);
-    y[out] = static_cast<T>(v);
-    mean[out] = static_cast<T>(s.count > 0 ? s.mean : zero / zero);
+    y[out] = static_cast<T>(variance_of(s, correction, root));
+    mean[out] = static_cast<T>(mean_of(s));
   }
 };
 

@@ -1,5 +1,5 @@
 #include "kernels/parallel.h"
-#include "ops/scan/scan.h"
+#include "ops/scan/line.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -9,16 +9,6 @@ constexpr int64_t kGrain = 32768;
 constexpr int64_t kStrip = 512;
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// Running values are kept in double, or in uint64 (which wraps without undefined behaviour).
-template <class T>
-struct Running {
-  typedef double type;
-};
-template <>
-struct Running<int64_t> {
-  typedef uint64_t type;
-};
 
 template <bool kProduct, class A>
 inline A next(A a, A x) {
@@ -82,33 +72,12 @@ void scan(T* y, const T* x, bool reverse, int64_t outer, int64_t n, int64_t inne
   }
 }
 
-// Let a be the first zero of the line and b the second (n where there is none). Before a: dx_i x_i = sum of dy_j y_j
-// for j in [i, a). At a: sum over j in [a, b) of dy_j times the product of x_0..x_j without x_a. After a every product
-// that leaves out x_i still holds x_a: 0.
 template <class T>
 void prod_backward(T* dx, const T* dy, const T* x, int64_t outer, int64_t n, int64_t inner) {
   parallel_range(outer * inner, kGrain / n, [&](int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line) {
       const int64_t base = line / inner * n * inner + line % inner;
-      int64_t a = 0;
-      double product = 1;  // of x_0..x_{i}, held in dx until the way back
-      for (; a < n && x[base + a * inner] != T(0); ++a) {
-        product *= x[base + a * inner];
-        dx[base + a * inner] = static_cast<T>(product * dy[base + a * inner]);
-      }
-      double sum = 0;
-      for (int64_t i = a - 1; i >= 0; --i) {
-        sum += dx[base + i * inner];
-        dx[base + i * inner] = static_cast<T>(sum / x[base + i * inner]);
-      }
-      if (a == n) continue;
-      sum = product * dy[base + a * inner];
-      for (int64_t j = a + 1; j < n && product != 0; ++j) {
-        product *= x[base + j * inner];
-        sum += product * dy[base + j * inner];
-      }
-      dx[base + a * inner] = static_cast<T>(sum);
-      for (int64_t i = a + 1; i < n; ++i) dx[base + i * inner] = T(0);
+      prod_gradient(dx + base, dy + base, x + base, n, inner);
     }
   });
 }

@@ -1,5 +1,5 @@
-#include "cuda/vector.h"
-#include "ops/scan/scan.h"
+#include "cuda/divide.h"
+#include "ops/scan/line.h"
 
 namespace fastnn {
 namespace cuda {
@@ -10,15 +10,6 @@ constexpr int64_t kChunk = 8192;      // elements of a line that one block works
 constexpr int64_t kColumnRows = 256;  // rows of a column that one thread works on
 constexpr int64_t kOneThread = 64;    // lines up to this long are a thread's work in the gradient
 
-// Running values are kept in double, or in uint64 (which wraps without undefined behaviour).
-template <class T>
-struct Running {
-  typedef double type;
-};
-template <>
-struct Running<int64_t> {
-  typedef uint64_t type;
-};
 struct Product {
   template <class T>
   __device__ T operator()(T a, T b) const {
@@ -188,35 +179,13 @@ void scan(T* y, const T* x, bool reverse, int64_t outer, int64_t n, int64_t inne
 
 // --- the gradient of cumprod --------------------------------------------------------------------------------------
 
-// Let a be the first zero of the line and b the second (n where there is none). Before a: dx_i x_i = sum of dy_j y_j
-// for j in [i, a). At a: sum over j in [a, b) of dy_j times the product of x_0..x_j without x_a. After a every product
-// that leaves out x_i still holds x_a: 0.
-
 /// A thread for each line: short ones, and those across memory.
 template <class T>
-__global__ void prod_gradient(T* dx, const T* dy, const T* x, int64_t outer, int64_t n, int64_t inner) {
+__global__ void prod_gradients(T* dx, const T* dy, const T* x, int64_t outer, int64_t n, int64_t inner) {
   for (int64_t line = thread_index(); line < outer * inner; line += thread_count()) {
     const Quotient q = divide(line, inner);
     const int64_t base = q.quotient * n * inner + q.rest;
-    int64_t a = 0;
-    double product = 1;  // of x_0..x_{i}, held in dx until the way back
-    for (; a < n && x[base + a * inner] != T(0); ++a) {
-      product *= x[base + a * inner];
-      dx[base + a * inner] = static_cast<T>(product * dy[base + a * inner]);
-    }
-    double sum = 0;
-    for (int64_t i = a - 1; i >= 0; --i) {
-      sum += dx[base + i * inner];
-      dx[base + i * inner] = static_cast<T>(sum / x[base + i * inner]);
-    }
-    if (a == n) continue;
-    sum = product * dy[base + a * inner];
-    for (int64_t j = a + 1; j < n && product != 0; ++j) {
-      product *= x[base + j * inner];
-      sum += product * dy[base + j * inner];
-    }
-    dx[base + a * inner] = static_cast<T>(sum);
-    for (int64_t i = a + 1; i < n; ++i) dx[base + i * inner] = T(0);
+    prod_gradient(dx + base, dy + base, x + base, n, inner);
   }
 }
 
@@ -236,7 +205,7 @@ __device__ inline int64_t first_zero(const T* x, int64_t from, int64_t n, int64_
   return n;
 }
 
-/// A block for each line.
+/// A block for each line; a and b as in prod_gradient().
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     prod_gradient_long(T* dx, const T* dy, const T* x, int64_t lines, int64_t n, int64_t inner) {
@@ -304,7 +273,7 @@ void scan_prod_backward(int type, void* dx, const void* dy, const void* x, int64
     T* out = static_cast<T*>(dx);
     const T *d = static_cast<const T*>(dy), *v = static_cast<const T*>(x);
     if (n <= kOneThread || (inner >= kWarp && lines >= 64 * kThreads))
-      run(&prod_gradient<T>, grid_for(lines, kThreads), kThreads, 0, out, d, v, outer, n, inner);
+      run(&prod_gradients<T>, grid_for(lines, kThreads), kThreads, 0, out, d, v, outer, n, inner);
     else
       run(&prod_gradient_long<T>, blocks_for(lines), kThreads, 0, out, d, v, lines, n, inner);
   });
