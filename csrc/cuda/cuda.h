@@ -21,6 +21,7 @@
 
 #include "core/errors.h"
 #include "core/random.h"
+#include "kernels/dispatch.h"
 
 namespace fastnn {
 namespace cuda {
@@ -39,6 +40,13 @@ void check(cudaError_t code, const char* what);
 inline unsigned grid_for(int64_t n, int64_t per_block) {
   const int64_t wanted = (n + per_block - 1) / per_block, most = static_cast<int64_t>(sm_count()) * 16;
   return static_cast<unsigned>(wanted < most ? (wanted < 1 ? 1 : wanted) : most);
+}
+
+/// The smallest power of two that is not below n, at most `most`.
+inline int power_of_two(int64_t n, int most) {
+  int p = 1;
+  while (p < n && p < most) p *= 2;
+  return p;
 }
 
 /// Device memory for the launches of one launcher: taken and given back in the order of the stream.
@@ -102,6 +110,19 @@ constexpr int kWarp = 32;
 __device__ inline int64_t thread_index() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline int64_t thread_count() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
+/// The value of lane ^ `with`, for structs whose size is a multiple of 4.
+template <class S>
+__device__ inline S shuffle_xor(const S& s, int with) {
+  static_assert(sizeof(S) % 4 == 0, "shuffles move words");
+  uint32_t words[sizeof(S) / 4];
+  memcpy(words, &s, sizeof(S));
+#pragma unroll
+  for (uint32_t& w : words) w = __shfl_xor_sync(kFullWarp, w, with);
+  S out;
+  memcpy(static_cast<void*>(&out), words, sizeof(S));
+  return out;
+}
+
 // --- reductions in a fixed order: the same bits in every run ------------------------------------------------------
 
 /// op over the 32 lanes, in all of them; every lane of the warp takes part.
@@ -142,43 +163,6 @@ struct Min {
     return a != a ? a : b != b ? b : a < b ? a : b;
   }
 };
-
-// --- types from numbers -------------------------------------------------------------------------------------------
-
-/// f(null pointer to the element type) for a DType given as int (the launchers' `type`).
-template <class F>
-void with_type(int type, const F& f) {
-  switch (type) {
-    case 0:
-      return f(static_cast<bool*>(nullptr));
-    case 1:
-      return f(static_cast<uint8_t*>(nullptr));
-    case 2:
-      return f(static_cast<int32_t*>(nullptr));
-    case 3:
-      return f(static_cast<int64_t*>(nullptr));
-    case 4:
-      return f(static_cast<float*>(nullptr));
-    case 5:
-      return f(static_cast<double*>(nullptr));
-  }
-}
-/// The same for the two floating types.
-template <class F>
-void with_float(int type, const F& f) {
-  if (type == 4) return f(static_cast<float*>(nullptr));
-  return f(static_cast<double*>(nullptr));
-}
-/// f(null pointer to an unsigned integer of that size), for code that moves elements as bits.
-template <class F>
-void with_size(int64_t itemsize, const F& f) {
-  if (itemsize == 1) return f(static_cast<uint8_t*>(nullptr));
-  if (itemsize == 4) return f(static_cast<uint32_t*>(nullptr));
-  return f(static_cast<uint64_t*>(nullptr));
-}
-/// The type behind the null pointer: decltype(of(tag)).
-template <class T>
-T of(T*);
 
 }  // namespace cuda
 }  // namespace fastnn

@@ -59,6 +59,12 @@ __device__ inline Quotient divide(int64_t a, int64_t b) {
   }
   return {a / b, a % b};
 }
+/// n becomes n / d; returns the remainder.
+__device__ inline int64_t split(int64_t& n, int64_t d) {
+  const Quotient q = divide(n, d);
+  n = q.quotient;
+  return q.rest;
+}
 
 }  // namespace cuda
 }  // namespace fastnn

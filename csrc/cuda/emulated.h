@@ -27,7 +27,6 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __shared__ static
-#define __constant__ static const
 #define __align__(n) __attribute__((aligned(n)))
 
 struct dim3 {
@@ -37,25 +36,10 @@ struct dim3 {
 struct uint3 {
   unsigned x, y, z;
 };
-#define FASTNN_VECTOR2(T, name)                            \
-  struct __attribute__((aligned(2 * sizeof(T)))) name##2 { \
-    T x, y;                                                \
-  };                                                       \
-  inline name##2 make_##name##2(T x, T y) { return {x, y}; }
-#define FASTNN_VECTOR4(T, name)                 \
-  struct __attribute__((aligned(16))) name##4 { \
-    T x, y, z, w;                               \
-  };                                            \
-  inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
-FASTNN_VECTOR2(float, float)
-FASTNN_VECTOR2(double, double)
-FASTNN_VECTOR2(int, int)
-FASTNN_VECTOR2(unsigned, uint)
-FASTNN_VECTOR4(float, float)
-FASTNN_VECTOR4(int, int)
-FASTNN_VECTOR4(unsigned, uint)
-#undef FASTNN_VECTOR2
-#undef FASTNN_VECTOR4
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
@@ -108,8 +92,6 @@ void exchange(unsigned mask, const T& mine, T (&all)[32]) {
 // --- the language -------------------------------------------------------------------------------------------------
 inline void __syncthreads() { fastnn::cuda::emulated::block_barrier(); }
 inline void __syncwarp(unsigned mask = 0xffffffffu) { fastnn::cuda::emulated::warp_barrier(mask); }
-inline void __threadfence() {}
-inline void __threadfence_block() {}
 
 template <class T>
 inline T __shfl_sync(unsigned mask, T v, int from, int width = 32) {
@@ -123,13 +105,6 @@ inline T __shfl_xor_sync(unsigned mask, T v, int with, int = 32) {
   T all[32];
   fastnn::cuda::emulated::exchange(mask, v, all);
   return all[fastnn::cuda::emulated::lane() ^ with];
-}
-template <class T>
-inline T __shfl_down_sync(unsigned mask, T v, unsigned by, int width = 32) {
-  T all[32];
-  fastnn::cuda::emulated::exchange(mask, v, all);
-  const int lane = fastnn::cuda::emulated::lane();
-  return lane % width + static_cast<int>(by) < width ? all[lane + by] : v;
 }
 template <class T>
 inline T __shfl_up_sync(unsigned mask, T v, unsigned by, int width = 32) {
@@ -146,20 +121,8 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
     if (mask >> i & 1 && all[i]) bits |= 1u << i;
   return bits;
 }
-inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
-inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == mask; }
-inline int __syncthreads_or(int predicate) {
-  static int any;
-  fastnn::cuda::emulated::block_barrier();
-  any = 0;
-  fastnn::cuda::emulated::block_barrier();
-  any |= predicate != 0;
-  fastnn::cuda::emulated::block_barrier();
-  const int result = any;
-  fastnn::cuda::emulated::block_barrier();
-  return result;
-}
 
+// Threads change places at barriers only.
 template <class T, class V>
 inline T atomicAdd(T* at, V v) {
   const T old = *at;
@@ -169,58 +132,17 @@ inline T atomicAdd(T* at, V v) {
 template <class T, class V>
 inline T atomicMax(T* at, V v) {
   const T old = *at;
-  *at = old > static_cast<T>(v) ? old : static_cast<T>(v);
+  *at = std::max(old, static_cast<T>(v));
   return old;
-}
-template <class T, class V>
-inline T atomicMin(T* at, V v) {
-  const T old = *at;
-  *at = old < static_cast<T>(v) ? old : static_cast<T>(v);
-  return old;
-}
-template <class T, class V>
-inline T atomicOr(T* at, V v) {
-  const T old = *at;
-  *at = old | static_cast<T>(v);
-  return old;
-}
-template <class T, class V>
-inline T atomicAnd(T* at, V v) {
-  const T old = *at;
-  *at = old & static_cast<T>(v);
-  return old;
-}
-template <class T, class V>
-inline T atomicExch(T* at, V v) {
-  const T old = *at;
-  *at = static_cast<T>(v);
-  return old;
-}
-template <class T, class V, class W>
-inline T atomicCAS(T* at, V expected, W v) {
-  const T old = *at;
-  if (old == static_cast<T>(expected)) *at = static_cast<T>(v);
-  return old;
-}
-template <class T>
-inline T __ldg(const T* p) {
-  return *p;
 }
 using std::max;
 using std::min;
-inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
-inline double rsqrt(double x) { return 1.0 / sqrt(x); }
-inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 inline float __fmul_rn(float a, float b) { return a * b; }
-inline float __fadd_rn(float a, float b) { return a + b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
-inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __ffsll(long long x) { return __builtin_ffsll(x); }
-inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
-inline int __clzll(long long x) { return x ? __builtin_clzll(static_cast<unsigned long long>(x)) : 64; }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(static_cast<uint64_t>(a) * b >> 32); }
 template <class To, class From>
 inline To fastnn_bits(From x) {
@@ -232,8 +154,6 @@ inline To fastnn_bits(From x) {
 inline unsigned __float_as_uint(float x) { return fastnn_bits<unsigned>(x); }
 inline float __uint_as_float(unsigned x) { return fastnn_bits<float>(x); }
 inline int __float_as_int(float x) { return fastnn_bits<int>(x); }
-inline float __int_as_float(int x) { return fastnn_bits<float>(x); }
 inline long long __double_as_longlong(double x) { return fastnn_bits<long long>(x); }
-inline double __longlong_as_double(long long x) { return fastnn_bits<double>(x); }
 
 #include "cuda/emulated_runtime.h"

@@ -8,6 +8,10 @@
 namespace fastnn {
 namespace cuda {
 
+/// Elements of T that one load of 16 bytes brings (1 where T is larger).
+template <class T>
+constexpr int kPack = sizeof(T) < 16 ? 16 / static_cast<int>(sizeof(T)) : 1;
+
 template <class T, int N>
 struct __align__(sizeof(T) * N) Pack {
   T v[N];
@@ -52,18 +56,23 @@ __device__ inline void store_pack(char* p, const Pack<T, N>& x) {
   *reinterpret_cast<Pack<T, N>*>(p) = x;
 }
 
-/// Elements of 16 bytes, where `n` (a length, and every distance) is a multiple of that many and both pointers are
-/// aligned; else 1.
+/// Whether a Pack<T, N> can be read at p.
+template <int N, class T>
+__host__ __device__ inline bool aligned(const T* p) {
+  return N == 1 || reinterpret_cast<uintptr_t>(p) % (sizeof(T) * N) == 0;
+}
+
+/// kPack<T> where `n` (a length, and every distance) is a multiple of it and both pointers are aligned, else 1.
 template <class T>
 int pack_size(int64_t n, const T* a, const T* b) {
-  constexpr int most = 16 / sizeof(T);
-  return n % most == 0 && (reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b)) % 16 == 0 ? most : 1;
+  constexpr int most = kPack<T>;
+  return n % most == 0 && aligned<most>(a) && aligned<most>(b) ? most : 1;
 }
-/// f(null pointer to Pack<T, 16 bytes>) or f(null pointer to Pack<T, 1>).
+/// f(null pointer to Pack<T, kPack<T>>) or f(null pointer to Pack<T, 1>).
 template <class T, class F>
 void with_pack(int size, const F& f) {
   if (size == 1) return f(static_cast<Pack<T, 1>*>(nullptr));
-  return f(static_cast<Pack<T, 16 / sizeof(T)>*>(nullptr));
+  return f(static_cast<Pack<T, kPack<T>>*>(nullptr));
 }
 template <class P>
 struct PackTraits;

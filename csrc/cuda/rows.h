@@ -2,7 +2,8 @@
 // Rows that are read once and kept in registers: what softmax and row_norm share. A row belongs to a team, `lanes` (a
 // power of two) threads of a warp or a whole block, and thread l of it holds packs l, l + lanes, ... of the row.
 
-#include "cuda/vector.h"
+#include "cuda/divide.h"
+#include "cuda/pack.h"
 
 namespace fastnn {
 namespace cuda {

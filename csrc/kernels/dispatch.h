@@ -1,10 +1,11 @@
-// From a dtype or an item size known at run time to a type. Included inside per-ISA sources only.
 #pragma once
+// From a dtype or an item size known at run time to a type, for the kernels of the CPU and of CUDA devices.
 
 #include <cstdint>
 
+#include "kernels/loop.h"
+
 namespace fastnn {
-namespace FASTNN_ISA {
 namespace {
 
 /// f(null pointer to the element type) for a DType given as int.
@@ -26,6 +27,18 @@ void with_type(int type, const F& f) {
   }
 }
 
+/// The same for the two floating types.
+template <class F>
+void with_float(int type, const F& f) {
+  if (type == 4) return f(static_cast<float*>(nullptr));
+  return f(static_cast<double*>(nullptr));
+}
+template <class F>
+void with_float(Elem type, const F& f) {
+  if (type == Elem::f32) return f(static_cast<float*>(nullptr));
+  return f(static_cast<double*>(nullptr));
+}
+
 /// f(null pointer to an unsigned integer of that size), for code that moves elements as bits.
 template <class F>
 void with_size(int64_t itemsize, const F& f) {
@@ -39,5 +52,4 @@ template <class T>
 T of(T*);
 
 }  // namespace
-}  // namespace FASTNN_ISA
 }  // namespace fastnn

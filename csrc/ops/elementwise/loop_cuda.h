@@ -10,8 +10,8 @@
 #include <optional>
 #include <type_traits>
 
-#include "cuda/cuda.h"
-#include "cuda/vector.h"
+#include "cuda/divide.h"
+#include "cuda/pack.h"
 #include "ops/elementwise/kernels.h"
 
 namespace fastnn {
@@ -27,13 +27,6 @@ struct LoopArgs {
   int64_t shape[kLoopRank];
   int64_t stride[N][kLoopRank];  // in bytes
 };
-
-/// Splits off the coordinate of the last of the dimensions that `pos` counts through.
-__device__ inline int64_t split(int64_t& pos, int64_t size) {
-  const Quotient q = divide(pos, size);
-  pos = q.quotient;
-  return q.rest;
-}
 
 template <class F, int K>
 constexpr bool is_mask() {

@@ -1,4 +1,4 @@
-#include "cuda/vector.h"
+#include "cuda/divide.h"
 #include "ops/norm/response_norm.h"
 
 namespace fastnn {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <new>
 
-#include "cuda/cuda.h"
+#include "cuda/pack.h"
 #include "ops/optim/optim_kernels.h"
 
 namespace fastnn {
@@ -174,15 +174,6 @@ __global__ void advance(Counts counts, int64_t n) {
   if (i < n) ++*counts.step[i];
 }
 
-/// 16 bytes of elements.
-template <class T>
-struct alignas(16) Pack {
-  static constexpr int kCount = 16 / sizeof(T);
-  T at[kCount];
-};
-
-__device__ inline bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
-
 template <class T, class Rule>
 __global__ void __launch_bounds__(kThreads) update(Slots slots, int64_t count, typename Rule::Args args) {
   int64_t i = 0;
@@ -205,23 +196,23 @@ __global__ void __launch_bounds__(kThreads) update(Slots slots, int64_t count, t
   T* const p = static_cast<T*>(s.p);
   const T* const g = static_cast<const T*>(s.g);
   T* const state[3] = {static_cast<T*>(s.state[0]), static_cast<T*>(s.state[1]), static_cast<T*>(s.state[2])};
-  constexpr int kPack = Pack<T>::kCount;
+  constexpr int V = kPack<T>;
   int64_t rest = begin;
-  if (aligned(p) && aligned(g) && aligned(state[0]) && aligned(state[1]) && aligned(state[2])) {
-    rest = begin + (end - begin) / kPack * kPack;
-    for (int64_t at = begin + threadIdx.x * kPack; at < rest; at += kThreads * kPack) {
-      Pack<T> x = *reinterpret_cast<const Pack<T>*>(p + at), k[3];
-      const Pack<T> d = *reinterpret_cast<const Pack<T>*>(g + at);
+  if (aligned<V>(p) && aligned<V>(g) && aligned<V>(state[0]) && aligned<V>(state[1]) && aligned<V>(state[2])) {
+    rest = begin + (end - begin) / V * V;
+    for (int64_t at = begin + threadIdx.x * V; at < rest; at += kThreads * V) {
+      Pack<T, V> x = as_pack<T, V>(p + at), k[3] = {};
+      const Pack<T, V> d = as_pack<T, V>(g + at);
       for (int j = 0; j < 3; ++j)
-        if (state[j] != nullptr) k[j] = *reinterpret_cast<const Pack<T>*>(state[j] + at);
-      for (int e = 0; e < kPack; ++e) {
-        T values[3] = {k[0].at[e], k[1].at[e], k[2].at[e]};
-        rule(x.at[e], values, d.at[e]);
-        k[0].at[e] = values[0], k[1].at[e] = values[1], k[2].at[e] = values[2];
+        if (state[j] != nullptr) k[j] = as_pack<T, V>(state[j] + at);
+      for (int e = 0; e < V; ++e) {
+        T values[3] = {k[0][e], k[1][e], k[2][e]};
+        rule(x[e], values, d[e]);
+        k[0][e] = values[0], k[1][e] = values[1], k[2][e] = values[2];
       }
-      *reinterpret_cast<Pack<T>*>(p + at) = x;
+      as_pack<T, V>(p + at) = x;
       for (int j = 0; j < 3; ++j)
-        if (state[j] != nullptr) *reinterpret_cast<Pack<T>*>(state[j] + at) = k[j];
+        if (state[j] != nullptr) as_pack<T, V>(state[j] + at) = k[j];
     }
   }
   for (int64_t at = rest + threadIdx.x; at < end; at += kThreads) {
@@ -285,17 +276,17 @@ __global__ void __launch_bounds__(kThreads) norm_partial(double* partial, const 
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * FASTNN_GRAD_NORM_CHUNK;
   const int64_t end = n - begin < FASTNN_GRAD_NORM_CHUNK ? n : begin + FASTNN_GRAD_NORM_CHUNK;
   double total = 0;
-  constexpr int kPack = Pack<T>::kCount;
+  constexpr int V = kPack<T>;
   // The same elements for a thread wherever g lies: the norm has the same bits.
-  const int64_t rest = begin + (end - begin) / kPack * kPack;
-  const bool whole = aligned(g);
-  for (int64_t at = begin + threadIdx.x * kPack; at < rest; at += kThreads * kPack) {
-    Pack<T> x;
+  const int64_t rest = begin + (end - begin) / V * V;
+  const bool whole = aligned<V>(g);
+  for (int64_t at = begin + threadIdx.x * V; at < rest; at += kThreads * V) {
+    Pack<T, V> x;
     if (whole)
-      x = *reinterpret_cast<const Pack<T>*>(g + at);
+      x = as_pack<T, V>(g + at);
     else
-      for (int e = 0; e < kPack; ++e) x.at[e] = g[at + e];
-    for (int e = 0; e < kPack; ++e) total = norm(norm.term(double(x.at[e])), total);
+      for (int e = 0; e < V; ++e) x[e] = g[at + e];
+    for (int e = 0; e < V; ++e) total = norm(norm.term(double(x[e])), total);
   }
   for (int64_t at = rest + threadIdx.x; at < end; at += kThreads) total = norm(norm.term(double(g[at])), total);
   total = block_reduce(total, norm, 0.0, cells);

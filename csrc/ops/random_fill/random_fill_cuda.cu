@@ -1,6 +1,6 @@
 // Philox streams on a device. A thread draws one block and writes the elements that it holds; nothing depends on how
 // many threads there are. Compiled without fused multiply-adds: the numbers have the bits of the CPU's.
-#include "cuda/cuda.h"
+#include "cuda/pack.h"
 #include "ops/random_fill/distributions.h"
 #include "ops/random_fill/random_fill.h"
 
@@ -103,12 +103,12 @@ struct Dropout {
   const T* x;
   uint64_t limit;
   double scale;
-  int64_t aligned;
+  int64_t whole;
   __device__ void operator()(const uint32_t* words, int64_t first, int n, T* y) const {
     __align__(16) T v[count];
-    if (aligned && n == count) {
-      *reinterpret_cast<uint4*>(v) = *reinterpret_cast<const uint4*>(x + first);
-      if (sizeof(T) == 8) *reinterpret_cast<uint4*>(v + 2) = *reinterpret_cast<const uint4*>(x + first + 2);
+    if (whole && n == count) {
+#pragma unroll
+      for (int i = 0; i < count; i += kPack<T>) as_pack<T, kPack<T>>(v + i) = as_pack<T, kPack<T>>(x + first + i);
     } else {
 #pragma unroll
       for (int i = 0; i < count; ++i) v[i] = i < n ? x[first + i] : T(0);
@@ -118,10 +118,15 @@ struct Dropout {
   }
 };
 
+/// Elements of a block of words that are stored as one.
+template <class F>
+constexpr int kStored = F::count < kPack<typename F::Out> ? F::count : kPack<typename F::Out>;
+
 template <class F>
 __global__ void __launch_bounds__(kBlock)
-    draw_kernel(F f, typename F::Out* y, int64_t n, DeviceRandom random, bool aligned) {
+    draw_kernel(F f, typename F::Out* y, int64_t n, DeviceRandom random, bool whole) {
   typedef typename F::Out T;
+  constexpr int V = kStored<F>;
   const PhiloxState s = random.get();
   const int64_t blocks = (n + F::count - 1) / F::count;
   for (int64_t b = thread_index(); b < blocks; b += thread_count()) {
@@ -131,10 +136,9 @@ __global__ void __launch_bounds__(kBlock)
     const int here = n - first < F::count ? static_cast<int>(n - first) : F::count;
     __align__(16) T v[F::count];
     f(words, first, here, v);
-    if (aligned && here == F::count && sizeof v >= 16) {
+    if (whole && here == F::count) {
 #pragma unroll
-      for (int i = 0; i < static_cast<int>(sizeof v / 16); ++i)
-        reinterpret_cast<uint4*>(y + first)[i] = reinterpret_cast<const uint4*>(v)[i];
+      for (int i = 0; i < F::count; i += V) as_pack<T, V>(y + first + i) = as_pack<T, V>(v + i);
     } else {
 #pragma unroll
       for (int i = 0; i < F::count; ++i)
@@ -143,13 +147,12 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
-
 template <class F>
 void draw(const F& f, void* y, int64_t n, const PhiloxState* state) {
   if (n <= 0) return;
-  run(&draw_kernel<F>, grid_for((n + F::count - 1) / F::count, kBlock), kBlock, 0, f, static_cast<typename F::Out*>(y),
-      n, device_random(state), aligned(y));
+  auto* const out = static_cast<typename F::Out*>(y);
+  run(&draw_kernel<F>, grid_for((n + F::count - 1) / F::count, kBlock), kBlock, 0, f, out, n, device_random(state),
+      aligned<kStored<F>>(out));
 }
 
 /// f(null pointer to the element type).
@@ -167,11 +170,6 @@ void with_elem(Elem type, const F& f) {
     default:
       return f(static_cast<uint8_t*>(nullptr));
   }
-}
-template <class F>
-void with_real(Elem type, const F& f) {
-  if (type == Elem::f32) return f(static_cast<float*>(nullptr));
-  return f(static_cast<double*>(nullptr));
 }
 
 // --- permutation --------------------------------------------------------------------------------------------------
@@ -235,7 +233,7 @@ __global__ void __launch_bounds__(kPermuteBlock)
 void random_fill(void* y, int64_t n, Elem type, const PhiloxState* state, Distribution what, double a, double b) {
   if (what == Distribution::bernoulli)
     return with_elem(type, [&](auto tag) { draw(Bernoulli<decltype(of(tag))>{threshold(a)}, y, n, state); });
-  with_real(type, [&](auto tag) {
+  with_float(type, [&](auto tag) {
     typedef decltype(of(tag)) T;
     if (what == Distribution::uniform)
       draw(Uniform<T>{static_cast<T>(a), static_cast<T>(b), static_cast<T>(b - a)}, y, n, state);
@@ -247,7 +245,7 @@ void random_fill(void* y, int64_t n, Elem type, const PhiloxState* state, Distri
 }
 
 void random_bernoulli(void* y, const void* p, int64_t n, Elem type, const PhiloxState* state) {
-  with_real(type, [&](auto tag) {
+  with_float(type, [&](auto tag) {
     typedef decltype(of(tag)) T;
     draw(BernoulliEach<T>{static_cast<const T*>(p)}, y, n, state);
   });
@@ -265,9 +263,10 @@ void random_permutation(int64_t* y, int64_t n, const PhiloxState* state) {
 }
 
 void random_dropout(void* y, const void* x, int64_t n, Elem type, const PhiloxState* state, double p) {
-  with_real(type, [&](auto tag) {
+  with_float(type, [&](auto tag) {
     typedef decltype(of(tag)) T;
-    draw(Dropout<T>{static_cast<const T*>(x), threshold(p), p < 1 ? 1 / (1 - p) : 0, aligned(x)}, y, n, state);
+    const T* from = static_cast<const T*>(x);
+    draw(Dropout<T>{from, threshold(p), p < 1 ? 1 / (1 - p) : 0, aligned<kPack<T>>(from)}, y, n, state);
   });
 }
 

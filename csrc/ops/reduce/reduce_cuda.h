@@ -14,7 +14,8 @@
 // thread, columns a warp side by side.
 #pragma once
 
-#include "cuda/vector.h"
+#include "cuda/divide.h"
+#include "cuda/pack.h"
 #include "ops/reduce/reduce_kernels.h"
 
 namespace fastnn {

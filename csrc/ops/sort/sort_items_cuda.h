@@ -3,7 +3,7 @@
 // one.
 #pragma once
 
-#include "cuda/vector.h"
+#include "cuda/divide.h"
 
 namespace fastnn {
 namespace cuda {
