@@ -108,9 +108,13 @@ def test_nms(rng, dtype):
 
 
 def test_pool_large_windows(rng):
-    """A mean over an image is shared among the threads of a block."""
+    """A mean over an image is shared among the threads of a block, in the same order wherever the image lies."""
     for channels in (1, 3, 40):
-        agree(lambda x: F.avg_pool2d(x, 30), rng.standard_normal((2, 60, 31, channels)), exact=False, grad=0)
+        x = rng.standard_normal((2, 60, 31, channels))
+        agree(lambda x: F.avg_pool2d(x, 30), x, exact=False, grad=0)
+        for image in (x, x.astype(np.float32)):
+            moved = put(np.concatenate([image[0, 0, 0, :1], image.ravel()]), CUDA)[1:].reshape(image.shape)
+            assert np.array_equal(F.avg_pool2d(moved, 30).cpu(), F.avg_pool2d(put(image, CUDA), 30).cpu())
 
 
 def test_keys(rng):

@@ -1,6 +1,4 @@
-#include "cuda/cuda.h"
-#include "cuda/divide.h"
-#include "cuda/pack.h"
+#include "cuda/positions.h"
 #include "ops/gather/gather.h"
 #include "ops/pool/span.h"
 
@@ -10,50 +8,23 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// Where a thread is: some channels of a position of the small (windows) or the large side.
-struct Position {
-  int64_t n, at[3], c;
+// The places of a kernel are some channels of the windows, or of the cells of x.
+struct Extent {
+  int64_t axis[3];
 };
-template <class I>
-struct Grid {
-  using Index = I;
-  Divider<I> packs, sizes[3];
-  int64_t total;
-
-  Grid(const PoolGeometry& g, bool windows, int pack)
-      : packs(g.channels / pack), total(g.batch * (windows ? g.out_plane() : g.in_plane()) * (g.channels / pack)) {
-    for (int i = 0; i < 3; ++i) sizes[i] = Divider<I>(windows ? g.axis[i].out : g.axis[i].in);
-  }
-  __device__ Position at(int64_t e) const {
-    I rest = static_cast<I>(e);
-    Position p;
-    p.c = split(rest, packs);
-    for (int i = 2; i >= 0; --i) p.at[i] = split(rest, sizes[i]);
-    p.n = rest;
-    return p;
-  }
-};
-
-template <class F>
-void with_grid(const PoolGeometry& g, bool windows, int pack, const F& f) {
-  const int64_t total = g.batch * (windows ? g.out_plane() : g.in_plane()) * (g.channels / pack);
-  with_index(total, [&](auto* tag) { f(Grid<decltype(of(tag))>(g, windows, pack)); });
-}
-template <class I>
-unsigned grid_of(const Grid<I>& grid) {
-  return grid_for(grid.total, kThreads);
-}
+Extent windows_of(const PoolGeometry& g) { return {g.axis[0].out, g.axis[1].out, g.axis[2].out}; }
+Extent cells_of(const PoolGeometry& g) { return {g.axis[0].in, g.axis[1].in, g.axis[2].in}; }
 
 // --- maxima ---------------------------------------------------------------------------------------------------------
 
-template <class P, class I>
-__global__ void max_windows(P* y, Pack<int32_t, PackTraits<P>::size>* place, const P* x, PoolGeometry g, Grid<I> grid) {
+template <class P, class At>
+__global__ void max_windows(P* y, Pack<int32_t, PackTraits<P>::size>* place, const P* x, PoolGeometry g, At places) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t packs = g.channels / kSize;
-  for (int64_t e = thread_index(); e < grid.total; e += thread_count()) {
-    const Position p = grid.at(e);
+  const int64_t packs = places.packs.d;
+  for (int64_t e = thread_index(); e < places.total; e += thread_count()) {
+    const Position<3> p = places.at(e);
     const Span d = span_of(D, g.adaptive, p.at[0]), h = span_of(H, g.adaptive, p.at[1]),
                w = span_of(W, g.adaptive, p.at[2]);
     const bool none = d.count == 0 || h.count == 0 || w.count == 0;
@@ -77,15 +48,15 @@ __global__ void max_windows(P* y, Pack<int32_t, PackTraits<P>::size>* place, con
   }
 }
 
-template <class P, class I>
+template <class P, class At>
 __global__ void give_maxima(P* dx, const P* dy, const Pack<int32_t, PackTraits<P>::size>* place, PoolGeometry g,
-                            Grid<I> grid) {
+                            At places) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t packs = g.channels / kSize;
-  for (int64_t e = thread_index(); e < grid.total; e += thread_count()) {
-    const Position p = grid.at(e);
+  const int64_t packs = places.packs.d;
+  for (int64_t e = thread_index(); e < places.total; e += thread_count()) {
+    const Position<3> p = places.at(e);
     const Covering d(D, g.adaptive, p.at[0]), h(H, g.adaptive, p.at[1]), w(W, g.adaptive, p.at[2]);
     P sum = pack_of<T, kSize>(T(0));
     for (int64_t od = d.low; od <= d.high; ++od) {
@@ -109,16 +80,16 @@ __global__ void give_maxima(P* dx, const P* dy, const Pack<int32_t, PackTraits<P
   }
 }
 
-template <class I>
-__global__ void find_indices(int64_t* indices, const int32_t* place, PoolGeometry g, Grid<I> grid) {
+template <class At>
+__global__ void find_indices(int64_t* indices, const int32_t* place, PoolGeometry g, At places) {
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  for (int64_t e = thread_index(); e < grid.total; e += thread_count()) {
+  for (int64_t e = thread_index(); e < places.total; e += thread_count()) {
     const int64_t code = place[e];
     if (code < 0) {
       indices[e] = -1;
       continue;
     }
-    const Position p = grid.at(e);
+    const Position<3> p = places.at(e);
     const int64_t d = window_begin(D, g.adaptive, p.at[0]) + code / W.kernel / H.kernel * D.dilation;
     const int64_t h = window_begin(H, g.adaptive, p.at[1]) + code / W.kernel % H.kernel * H.dilation;
     const int64_t w = window_begin(W, g.adaptive, p.at[2]) + code % W.kernel * W.dilation;
@@ -128,14 +99,14 @@ __global__ void find_indices(int64_t* indices, const int32_t* place, PoolGeometr
 
 // --- means ----------------------------------------------------------------------------------------------------------
 
-template <class P, class I>
-__global__ void mean_windows(P* y, const P* x, PoolGeometry g, Grid<I> grid, int64_t divisor, bool include_pad) {
+template <class P, class At>
+__global__ void mean_windows(P* y, const P* x, PoolGeometry g, At places, int64_t divisor, bool include_pad) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t packs = g.channels / kSize;
-  for (int64_t e = thread_index(); e < grid.total; e += thread_count()) {
-    const Position p = grid.at(e);
+  const int64_t packs = places.packs.d;
+  for (int64_t e = thread_index(); e < places.total; e += thread_count()) {
+    const Position<3> p = places.at(e);
     const Span d = span_of(D, g.adaptive, p.at[0]), h = span_of(H, g.adaptive, p.at[1]),
                w = span_of(W, g.adaptive, p.at[2]);
     P sum = pack_of<T, kSize>(T(0));
@@ -154,27 +125,21 @@ __global__ void mean_windows(P* y, const P* x, PoolGeometry g, Grid<I> grid, int
   }
 }
 
-// The same where windows are large and few: a block for some channels of one, 32 of them side by side. Each thread
+// The same where windows are large and few: a block for some channels of one, `wide` packs side by side. Each thread
 // takes every so many-th cell; their sums are added up in their order.
-constexpr int kRows = kThreads / kWarp;
-template <class P>
-__global__ void mean_large_windows(P* y, const P* x, PoolGeometry g, Grid<int64_t> grid, int64_t divisor,
+template <class P, class At>
+__global__ void mean_large_windows(P* y, const P* x, PoolGeometry g, At places, int wide, int64_t divisor,
                                    bool include_pad) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
-  __shared__ P parts[kRows][kWarp];
+  __shared__ P part[kThreads];
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t packs = g.channels / kSize;
-  // Channels that are fewer than a warp leave lanes for other cells.
-  int64_t wide = kWarp;
-  while (wide / 2 >= packs) wide /= 2;
-  const int64_t groups = (packs + wide - 1) / wide;
-  const int lane = static_cast<int>(threadIdx.x % wide);
-  const int64_t cell = threadIdx.x / wide, cells = kThreads / wide;
-  P* const part = &parts[0][0];
-  for (int64_t b = blockIdx.x; b < grid.total / packs * groups; b += gridDim.x) {
+  const int64_t packs = places.packs.d, groups = (packs + wide - 1) / wide;
+  const int lane = static_cast<int>(threadIdx.x) % wide, cell = static_cast<int>(threadIdx.x) / wide;
+  const int cells = kThreads / wide;
+  for (int64_t b = blockIdx.x; b < places.total / packs * groups; b += gridDim.x) {
     const int64_t c = b % groups * wide + lane;
-    const Position p = grid.at(b / groups * packs);
+    const Position<3> p = places.at(b / groups * packs);
     const Span d = span_of(D, g.adaptive, p.at[0]), h = span_of(H, g.adaptive, p.at[1]),
                w = span_of(W, g.adaptive, p.at[2]);
     P sum = pack_of<T, kSize>(T(0));
@@ -186,7 +151,7 @@ __global__ void mean_large_windows(P* y, const P* x, PoolGeometry g, Grid<int64_
       }
     part[threadIdx.x] = sum;
     __syncthreads();
-    for (int64_t half = cells / 2; half > 0; half /= 2) {
+    for (int half = cells / 2; half > 0; half /= 2) {
       if (cell < half) part[threadIdx.x] = part[threadIdx.x] + part[threadIdx.x + half * wide];
       __syncthreads();
     }
@@ -201,14 +166,14 @@ __global__ void mean_large_windows(P* y, const P* x, PoolGeometry g, Grid<int64_
   }
 }
 
-template <class P, class I>
-__global__ void give_shares(P* dx, const P* dy, PoolGeometry g, Grid<I> grid, int64_t divisor, bool include_pad) {
+template <class P, class At>
+__global__ void give_shares(P* dx, const P* dy, PoolGeometry g, At places, int64_t divisor, bool include_pad) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t packs = g.channels / kSize;
-  for (int64_t e = thread_index(); e < grid.total; e += thread_count()) {
-    const Position p = grid.at(e);
+  const int64_t packs = places.packs.d;
+  for (int64_t e = thread_index(); e < places.total; e += thread_count()) {
+    const Position<3> p = places.at(e);
     const Covering cd(D, g.adaptive, p.at[0]), ch(H, g.adaptive, p.at[1]), cw(W, g.adaptive, p.at[2]);
     P sum = pack_of<T, kSize>(T(0));
     for (int64_t od = cd.low; od <= cd.high; ++od) {
@@ -237,65 +202,54 @@ GatherLoop unpool_loop(int64_t batch, int64_t large, int64_t small, int64_t chan
   return loop;
 }
 
-// f(the two as pointers to packs, the grid).
-template <class A, class B, class F>
-void with_packs(int type, A* to, const B* from, const PoolGeometry& g, bool windows, const F& f) {
-  with_float(type, [&](auto* tag) {
-    using T = decltype(of(tag));
-    const int size = pack_size(g.channels, static_cast<const T*>(to), static_cast<const T*>(from));
-    with_pack<T>(size, [&](auto* pack_tag) {
-      using P = decltype(of(pack_tag));
-      with_grid(g, windows, size, [&](const auto& grid) { f(static_cast<P*>(to), static_cast<const P*>(from), grid); });
-    });
-  });
-}
 template <class P>
 using Codes = Pack<int32_t, PackTraits<P>::size>;
 
 }  // namespace
 
 void max_pool_forward(int type, void* y, int32_t* place, const void* x, const PoolGeometry& g) {
-  with_packs(type, y, x, g, true, [&](auto* to, const auto* from, const auto& grid) {
+  with_packs(type, y, x, g.batch, windows_of(g).axis, g.channels, [&](auto* to, const auto* from, auto places) {
     using P = decltype(of(to));
-    using I = typename std::decay_t<decltype(grid)>::Index;
-    run(&max_windows<P, I>, grid_of(grid), kThreads, 0, to, reinterpret_cast<Codes<P>*>(place), from, g, grid);
+    run(&max_windows<P, decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to,
+        reinterpret_cast<Codes<P>*>(place), from, g, places);
   });
 }
 
 void max_pool_backward(int type, void* dx, const void* dy, const int32_t* place, const PoolGeometry& g) {
-  with_packs(type, dx, dy, g, false, [&](auto* to, const auto* from, const auto& grid) {
+  with_packs(type, dx, dy, g.batch, cells_of(g).axis, g.channels, [&](auto* to, const auto* from, auto places) {
     using P = decltype(of(to));
-    using I = typename std::decay_t<decltype(grid)>::Index;
-    run(&give_maxima<P, I>, grid_of(grid), kThreads, 0, to, from, reinterpret_cast<const Codes<P>*>(place), g, grid);
+    run(&give_maxima<P, decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to, from,
+        reinterpret_cast<const Codes<P>*>(place), g, places);
   });
 }
 
 void max_pool_indices(int64_t* indices, const int32_t* place, const PoolGeometry& g) {
-  with_grid(g, true, 1, [&](const auto& grid) {
-    using I = typename std::decay_t<decltype(grid)>::Index;
-    run(&find_indices<I>, grid_of(grid), kThreads, 0, indices, place, g, grid);
+  with_positions(g.batch, windows_of(g).axis, g.channels, [&](auto places) {
+    run(&find_indices<decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, indices, place, g, places);
   });
 }
 
 void avg_pool_forward(int type, void* y, const void* x, const PoolGeometry& g, int64_t divisor, bool include_pad) {
   const int64_t cells = g.axis[0].kernel * g.axis[1].kernel * g.axis[2].kernel;
-  with_packs(type, y, x, g, true, [&](auto* to, const auto* from, const auto& grid) {
+  with_packs(type, y, x, g.batch, windows_of(g).axis, g.channels, [&](auto* to, const auto* from, auto places) {
     using P = decltype(of(to));
-    using I = typename std::decay_t<decltype(grid)>::Index;
-    if (cells >= 256 && grid.total < 65536) {
-      const Grid<int64_t> wide(g, true, PackTraits<P>::size);
-      run(&mean_large_windows<P>, grid_for(grid.total, 1), kThreads, 0, to, from, g, wide, divisor, include_pad);
-    } else {
-      run(&mean_windows<P, I>, grid_of(grid), kThreads, 0, to, from, g, grid, divisor, include_pad);
-    }
+    // Packs by the shape alone: a sum has the same order wherever x lies.
+    constexpr int64_t most = kPack<typename PackTraits<P>::Type>;
+    const int64_t packs = g.channels % most == 0 ? g.channels / most : g.channels;
+    if (cells >= 256 && g.batch * g.out_plane() * packs < 65536)
+      // Channels that are fewer than a warp leave lanes for other cells.
+      run(&mean_large_windows<P, decltype(places)>, grid_for(places.total, 1), kThreads, 0, to, from, g, places,
+          power_of_two(packs, kWarp), divisor, include_pad);
+    else
+      run(&mean_windows<P, decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to, from, g, places,
+          divisor, include_pad);
   });
 }
 
 void avg_pool_backward(int type, void* dx, const void* dy, const PoolGeometry& g, int64_t divisor, bool include_pad) {
-  with_packs(type, dx, dy, g, false, [&](auto* to, const auto* from, const auto& grid) {
-    using P = decltype(of(to));
-    using I = typename std::decay_t<decltype(grid)>::Index;
-    run(&give_shares<P, I>, grid_of(grid), kThreads, 0, to, from, g, grid, divisor, include_pad);
+  with_packs(type, dx, dy, g.batch, cells_of(g).axis, g.channels, [&](auto* to, const auto* from, auto places) {
+    run(&give_shares<decltype(of(to)), decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to, from, g,
+        places, divisor, include_pad);
   });
 }
 

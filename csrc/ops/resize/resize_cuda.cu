@@ -1,6 +1,4 @@
-#include "cuda/cuda.h"
-#include "cuda/divide.h"
-#include "cuda/pack.h"
+#include "cuda/positions.h"
 #include "ops/resize/tap.h"
 
 namespace fastnn {
@@ -57,39 +55,14 @@ Tables fill(void* memory, const ResizeGeometry& g, bool backward) {
   return t;
 }
 
-struct Position {
-  int64_t n, at[3], c;
-};
-template <class I>
-struct Grid {
-  Divider<I> packs, sizes[3];
-  int64_t total;
-  Grid(const ResizeGeometry& g, bool outputs, int64_t pack) : packs(g.channels / pack), total(g.channels / pack) {
-    for (int i = 0; i < 3; ++i) {
-      const int64_t size = outputs ? g.axis[i].out : g.axis[i].in;
-      sizes[i] = Divider<I>(size);
-      total *= size;
-    }
-    total *= g.batch;
-  }
-  __device__ Position at(int64_t e) const {
-    I rest = static_cast<I>(e);
-    Position p;
-    p.c = split(rest, packs);
-    for (int i = 2; i >= 0; --i) p.at[i] = split(rest, sizes[i]);
-    p.n = rest;
-    return p;
-  }
-};
-
-template <class P, class I>
-__global__ void read_cells(P* y, const P* x, ResizeGeometry g, Tables t, Grid<I> grid) {
+template <class P, class At>
+__global__ void read_cells(P* y, const P* x, ResizeGeometry g, Tables t, At places) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
   const ResizeAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t packs = g.channels / kSize;
-  for (int64_t e = thread_index(); e < grid.total; e += thread_count()) {
-    const Position p = grid.at(e);
+  const int64_t packs = places.packs.d;
+  for (int64_t e = thread_index(); e < places.total; e += thread_count()) {
+    const Position<3> p = places.at(e);
     const ResizeTap d = t.taps[0][p.at[0]], h = t.taps[1][p.at[1]], w = t.taps[2][p.at[2]];
     if (g.mode != ResizeMode::linear) {
       y[e] = x[(((p.n * D.in + d.low) * H.in + h.low) * W.in + w.low) * packs + p.c];
@@ -112,14 +85,14 @@ __global__ void read_cells(P* y, const P* x, ResizeGeometry g, Tables t, Grid<I>
   }
 }
 
-template <class P, class I>
-__global__ void gather_shares(P* dx, const P* dy, ResizeGeometry g, Tables t, Grid<I> grid) {
+template <class P, class At>
+__global__ void gather_shares(P* dx, const P* dy, ResizeGeometry g, Tables t, At places) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
   const ResizeAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t packs = g.channels / kSize;
-  for (int64_t e = thread_index(); e < grid.total; e += thread_count()) {
-    const Position p = grid.at(e);
+  const int64_t packs = places.packs.d;
+  for (int64_t e = thread_index(); e < places.total; e += thread_count()) {
+    const Position<3> p = places.at(e);
     const ResizeReach d = t.reach[0][p.at[0]], h = t.reach[1][p.at[1]], w = t.reach[2][p.at[2]];
     P sum = pack_of<T, kSize>(T(0));
     for (int64_t od = d.first; od <= d.last; ++od)
@@ -137,18 +110,14 @@ __global__ void gather_shares(P* dx, const P* dy, ResizeGeometry g, Tables t, Gr
   }
 }
 
-// f(the two as pointers to packs, null pointer to the type of positions, elements of a pack).
+// f(the two as pointers to packs, positions of the output or of the input, the tables).
 template <class F>
-void with_packs(int type, void* to, const void* from, const ResizeGeometry& g, bool outputs, const F& f) {
-  const int64_t elements = Grid<int64_t>(g, outputs, 1).total;
-  with_float(type, [&](auto* tag) {
-    using T = decltype(of(tag));
-    const int size = pack_size(g.channels, static_cast<const T*>(to), static_cast<const T*>(from));
-    with_pack<T>(size, [&](auto* pack_tag) {
-      using P = decltype(of(pack_tag));
-      with_index(elements,
-                 [&](auto* index_tag) { f(static_cast<P*>(to), static_cast<const P*>(from), index_tag, size); });
-    });
+void with_tables(int type, void* to, const void* from, void* tables, const ResizeGeometry& g, bool backward,
+                 const F& f) {
+  int64_t size[3];
+  for (int i = 0; i < 3; ++i) size[i] = backward ? g.axis[i].in : g.axis[i].out;
+  with_packs(type, to, from, g.batch, size, g.channels, [&](auto* y, const auto* x, auto places) {
+    f(y, x, places, fill<typename PackTraits<decltype(of(y))>::Type>(tables, g, backward));
   });
 }
 
@@ -166,22 +135,16 @@ void resize_maps(double* matrix, int64_t images, double sx, double tx, double sy
 }
 
 void resize_forward(int type, void* y, const void* x, void* tables, const ResizeGeometry& g) {
-  with_packs(type, y, x, g, true, [&](auto* to, const auto* from, auto* tag, int size) {
-    using P = decltype(of(to));
-    using I = decltype(of(tag));
-    const Tables t = fill<typename PackTraits<P>::Type>(tables, g, false);
-    const Grid<I> grid(g, true, size);
-    run(&read_cells<P, I>, grid_for(grid.total, kThreads), kThreads, 0, to, from, g, t, grid);
+  with_tables(type, y, x, tables, g, false, [&](auto* to, const auto* from, auto places, const Tables& t) {
+    run(&read_cells<decltype(of(to)), decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to, from, g, t,
+        places);
   });
 }
 
 void resize_backward(int type, void* dx, const void* dy, void* tables, const ResizeGeometry& g) {
-  with_packs(type, dx, dy, g, false, [&](auto* to, const auto* from, auto* tag, int size) {
-    using P = decltype(of(to));
-    using I = decltype(of(tag));
-    const Tables t = fill<typename PackTraits<P>::Type>(tables, g, true);
-    const Grid<I> grid(g, false, size);
-    run(&gather_shares<P, I>, grid_for(grid.total, kThreads), kThreads, 0, to, from, g, t, grid);
+  with_tables(type, dx, dy, tables, g, true, [&](auto* to, const auto* from, auto places, const Tables& t) {
+    run(&gather_shares<decltype(of(to)), decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to, from, g,
+        t, places);
   });
 }
 
