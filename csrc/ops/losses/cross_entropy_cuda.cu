@@ -168,7 +168,7 @@ __global__ void __launch_bounds__(kWideBlock, 1)
 
 bool wide(const CrossEntropyArgs& a) { return a.cols > kShortRow; }
 int block_of(const CrossEntropyArgs& a) { return a.cols >= kLongRow ? kWideBlock : kLossBlock; }
-unsigned grid_of(const CrossEntropyArgs& a) { return grid_for(a.rows, wide(a) ? 1 : kLossBlock / kWarp); }
+unsigned grid_of(const CrossEntropyArgs& a) { return loss_blocks(a.rows, wide(a) ? 1 : kLossBlock / kWarp); }
 
 template <class T>
 void forward(const CrossEntropyArgs& a, const Reduced& reduced, T* loss, T* lse) {

@@ -102,17 +102,18 @@ __global__ void __launch_bounds__(kLossBlock)
       backward_step<Loss, T, 1>(a, dx, dt, dy, dy_step, s, i);
 }
 
+template <class T>
 bool all_aligned(std::initializer_list<const void*> pointers) {
   for (const void* p : pointers)
-    if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return false;
+    if (!aligned<kPack<T>>(static_cast<const T*>(p))) return false;
   return true;
 }
 
 template <class Loss, class T>
 void forward(const PointwiseArgs& a, const Reduced& reduced, T* y) {
-  constexpr int run = 16 / sizeof(T);
-  const bool packs = all_aligned({a.x, a.t, a.w, a.m, a.q, y});
-  const unsigned blocks = grid_for(a.n / run, kLossBlock);
+  constexpr int run = kPack<T>;
+  const bool packs = all_aligned<T>({a.x, a.t, a.w, a.m, a.q, y});
+  const unsigned blocks = loss_blocks(a.n / run, kLossBlock);
   const Scratch scratch(static_cast<int64_t>(blocks) * 16);
   double* sums = scratch.as<double>();
   cuda::run(packs ? &forward_kernel<Loss, T, run, true> : &forward_kernel<Loss, T, run, false>, blocks, kLossBlock, 0,
@@ -123,8 +124,8 @@ void forward(const PointwiseArgs& a, const Reduced& reduced, T* y) {
 template <class Loss, class T>
 void backward(const PointwiseArgs& a, T* dx, T* dt, const T* dy, int64_t dy_step, const double* scale) {
   if (a.n <= 0) return;
-  constexpr int run = 16 / sizeof(T);
-  const bool packs = all_aligned({a.x, a.t, a.w, a.m, a.q, dx, dt, dy_step ? dy : nullptr});
+  constexpr int run = kPack<T>;
+  const bool packs = all_aligned<T>({a.x, a.t, a.w, a.m, a.q, dx, dt, dy_step ? dy : nullptr});
   cuda::run(packs ? &backward_kernel<Loss, T, run> : &backward_kernel<Loss, T, 1>,
             grid_for(packs ? a.n / run : a.n, kLossBlock), kLossBlock, 0, a, dx, dt, dy, dy_step, scale);
 }

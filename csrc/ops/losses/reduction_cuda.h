@@ -9,6 +9,13 @@ namespace cuda {
 
 constexpr int kLossBlock = 256;
 
+/// Blocks of a loss over n numbers or rows, `per_block` at a time: by the shape alone, so that a sum has the same bits
+/// on every device; as many as the largest runs at once.
+inline unsigned loss_blocks(int64_t n, int64_t per_block) {
+  const int64_t wanted = (n + per_block - 1) / per_block;
+  return static_cast<unsigned>(wanted < 1 ? 1 : wanted < 2048 ? wanted : 2048);
+}
+
 /// Pairs (loss, count) of `blocks` blocks, in the order of the blocks; a `known` count >= 0 stands for theirs.
 template <class T>
 __global__ void __launch_bounds__(kLossBlock)
