@@ -1,23 +1,12 @@
 // Gradients of the binary functions.
 #include "ops/elementwise/formulas_cuda.h"
+#include "ops/elementwise/functions.h"
 
 namespace fastnn {
 namespace cuda {
 namespace {
 
-#define FASTNN_GRADIENT(which, expression)           \
-  template <class V>                                 \
-  static FASTNN_INLINE V which(V g, V a, V b, V y) { \
-    (void)g, (void)a, (void)b, (void)y;              \
-    return expression;                               \
-  }
-#define FASTNN_X(name, what, expression, grad_a, grad_b) \
-  struct name##_fn {                                     \
-    FASTNN_GRADIENT(da, grad_a)                          \
-    FASTNN_GRADIENT(db, grad_b)                          \
-  };
-FASTNN_BINARY(FASTNN_X)
-#undef FASTNN_X
+FASTNN_BINARY(FASTNN_BINARY_FUNCTION)
 
 /// An operand that the gradient does not use is null or, its value being dead, never read.
 template <class F, class T, int Wrt>
@@ -52,7 +41,7 @@ void backward(void* d, const void* dy, const void* a, const void* b, const void*
 
 void binary_backward(void* d, const void* dy, const void* a, const void* b, const void* y, Loop<5> loop, BinaryOp op,
                      Elem type, int wrt, Number v) {
-  with_float(type == Elem::f32 ? 4 : 5, [&](auto tag) {
+  with_float(type, [&](auto tag) {
     typedef decltype(of(tag)) T;
     if (wrt == 0)
       backward<T, 0>(d, dy, a, b, y, loop, op, type, number_as<T>(v));

@@ -1,5 +1,6 @@
 // Binary functions and their gradients: one contiguous loop a function and type, made from the table.
 #include "ops/elementwise/formulas.h"
+#include "ops/elementwise/functions.h"
 #include "ops/elementwise/kernels.h"
 
 namespace fastnn {
@@ -26,13 +27,13 @@ void binary_int_run(char* y_, const char* a_, const char* b_, int64_t n, bool) {
   const T *a = reinterpret_cast<const T*>(a_), *b = reinterpret_cast<const T*>(b_);
   for (int64_t i = 0; i < n; ++i) y[i] = F::value(a[i], b[i]);
 }
-template <class F, class T, int Wrt>
+template <class F, class T, int Wrt, Uses kUses>
 void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, const char* y_, int64_t n, bool streams) {
   T* d = reinterpret_cast<T*>(d_);
   const T* dy = reinterpret_cast<const T*>(dy_);
-  const T* a = F::uses != None ? reinterpret_cast<const T*>(a_) : dy;  // an operand not used is not read
-  const T* b = F::uses != None ? reinterpret_cast<const T*>(b_) : dy;
-  const T* y = F::uses == UseABY ? reinterpret_cast<const T*>(y_) : dy;
+  const T* a = kUses != None ? reinterpret_cast<const T*>(a_) : dy;  // an operand not used is not read
+  const T* b = kUses != None ? reinterpret_cast<const T*>(b_) : dy;
+  const T* y = kUses == UseABY ? reinterpret_cast<const T*>(y_) : dy;
   const auto f = [](Vec<T> g, Vec<T> va, Vec<T> vb, Vec<T> vy) FASTNN_LAMBDA_INLINE {
     if constexpr (Wrt == 0)
       return F::da(g, va, vb, vy);
@@ -48,37 +49,8 @@ void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, con
   }
 }
 
-#define FASTNN_X(name, what, expression, grad_a, grad_b) \
-  struct name##_fn {                                     \
-    static constexpr int uses = what;                    \
-    template <class V>                                   \
-    static FASTNN_INLINE V value(V a, V b) {             \
-      return expression;                                 \
-    }                                                    \
-    template <class V>                                   \
-    static FASTNN_INLINE V da(V g, V a, V b, V y) {      \
-      (void)g, (void)a, (void)b, (void)y;                \
-      return grad_a;                                     \
-    }                                                    \
-    template <class V>                                   \
-    static FASTNN_INLINE V db(V g, V a, V b, V y) {      \
-      (void)g, (void)a, (void)b, (void)y;                \
-      return grad_b;                                     \
-    }                                                    \
-  };
-FASTNN_BINARY(FASTNN_X)
-#undef FASTNN_X
-#define FASTNN_X(name, expression)            \
-  struct name##_int {                         \
-    template <class T>                        \
-    static FASTNN_INLINE T value(T a, T b) {  \
-      typedef typename UnsignedOf<T>::type U; \
-      (void)sizeof(U);                        \
-      return expression;                      \
-    }                                         \
-  };
-FASTNN_BINARY_INT(FASTNN_X)
-#undef FASTNN_X
+FASTNN_BINARY(FASTNN_BINARY_FUNCTION)
+FASTNN_BINARY_INT(FASTNN_BINARY_INT_FUNCTION)
 
 BinaryRun pick(BinaryOp op, Elem type) {
   switch (op) {
@@ -108,9 +80,9 @@ BinaryRun pick(BinaryOp op, Elem type) {
 template <class T>
 GradientRun pick_gradient(BinaryOp op, int wrt) {
   switch (op) {
-#define FASTNN_X(name, ...) \
-  case BinaryOp::name:      \
-    return wrt == 0 ? gradient_run<name##_fn, T, 0> : gradient_run<name##_fn, T, 1>;
+#define FASTNN_X(name, what, ...) \
+  case BinaryOp::name:            \
+    return wrt == 0 ? gradient_run<name##_fn, T, 0, what> : gradient_run<name##_fn, T, 1, what>;
     FASTNN_BINARY(FASTNN_X)
 #undef FASTNN_X
     default:

@@ -1,30 +1,13 @@
 // Binary functions: one kernel a function and type, made from the table.
 #include "ops/elementwise/formulas_cuda.h"
+#include "ops/elementwise/functions.h"
 
 namespace fastnn {
 namespace cuda {
 namespace {
 
-#define FASTNN_X(name, what, expression, grad_a, grad_b) \
-  struct name##_fn {                                     \
-    template <class V>                                   \
-    static FASTNN_INLINE V value(V a, V b) {             \
-      return expression;                                 \
-    }                                                    \
-  };
-FASTNN_BINARY(FASTNN_X)
-#undef FASTNN_X
-#define FASTNN_X(name, expression)            \
-  struct name##_int {                         \
-    template <class T>                        \
-    static FASTNN_INLINE T value(T a, T b) {  \
-      typedef typename UnsignedOf<T>::type U; \
-      (void)sizeof(U);                        \
-      return expression;                      \
-    }                                         \
-  };
-FASTNN_BINARY_INT(FASTNN_X)
-#undef FASTNN_X
+FASTNN_BINARY(FASTNN_BINARY_FUNCTION)
+FASTNN_BINARY_INT(FASTNN_BINARY_INT_FUNCTION)
 
 template <class F, class T>
 struct Binary {

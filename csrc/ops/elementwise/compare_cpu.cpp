@@ -1,5 +1,6 @@
 // Comparisons and predicates: results of bool.
 #include "ops/elementwise/formulas.h"
+#include "ops/elementwise/functions.h"
 #include "ops/elementwise/kernels.h"
 
 namespace fastnn {
@@ -25,26 +26,8 @@ void predicate_run(char* y_, const char* x_, int64_t n) {
 bool sign_bit(float x) { return __builtin_signbit(x); }
 bool sign_bit(double x) { return __builtin_signbit(x); }
 
-#define FASTNN_X(name, expression)              \
-  struct name##_fn {                            \
-    template <class T>                          \
-    static FASTNN_INLINE bool value(T a, T b) { \
-      return expression;                        \
-    }                                           \
-  };
-FASTNN_COMPARE(FASTNN_X)
-#undef FASTNN_X
-#define FASTNN_X(name, expression)                   \
-  struct name##_fn {                                 \
-    template <class T>                               \
-    static FASTNN_INLINE bool value(T x) {           \
-      const T inf = static_cast<T>(__builtin_inf()); \
-      (void)inf;                                     \
-      return expression;                             \
-    }                                                \
-  };
-FASTNN_PREDICATE(FASTNN_X)
-#undef FASTNN_X
+FASTNN_COMPARE(FASTNN_COMPARE_FUNCTION)
+FASTNN_PREDICATE(FASTNN_PREDICATE_FUNCTION)
 
 template <class T>
 CompareRun pick(CompareOp op) {

@@ -1,30 +1,13 @@
 // Comparisons and predicates: results of bool.
 #include "ops/elementwise/formulas_cuda.h"
+#include "ops/elementwise/functions.h"
 
 namespace fastnn {
 namespace cuda {
 namespace {
 
-#define FASTNN_X(name, expression)              \
-  struct name##_fn {                            \
-    template <class T>                          \
-    static FASTNN_INLINE bool value(T a, T b) { \
-      return expression;                        \
-    }                                           \
-  };
-FASTNN_COMPARE(FASTNN_X)
-#undef FASTNN_X
-#define FASTNN_X(name, expression)         \
-  struct name##_fn {                       \
-    template <class V>                     \
-    static FASTNN_INLINE bool value(V x) { \
-      const V inf = K(HUGE_VAL);           \
-      (void)inf;                           \
-      return expression;                   \
-    }                                      \
-  };
-FASTNN_PREDICATE(FASTNN_X)
-#undef FASTNN_X
+FASTNN_COMPARE(FASTNN_COMPARE_FUNCTION)
+FASTNN_PREDICATE(FASTNN_PREDICATE_FUNCTION)
 
 template <class F, class T>
 struct Comparison {

@@ -1,5 +1,6 @@
 // Functions of three tensors and their gradients.
 #include "ops/elementwise/formulas.h"
+#include "ops/elementwise/functions.h"
 #include "ops/elementwise/kernels.h"
 
 namespace fastnn {
@@ -44,25 +45,7 @@ void gradient_run(char* d_, const char* dy_, const char* a_, const char* b_, con
   }
 }
 
-#define FASTNN_GRADIENT(which, expression)                \
-  template <class V>                                      \
-  static FASTNN_INLINE V which(V g, V a, V b, V c, V p) { \
-    (void)g, (void)a, (void)b, (void)c, (void)p;          \
-    return expression;                                    \
-  }
-#define FASTNN_X(name, expression, grad_a, grad_b, grad_c) \
-  struct name##_fn {                                       \
-    template <class V>                                     \
-    static FASTNN_INLINE V value(V a, V b, V c, V p) {     \
-      (void)p;                                             \
-      return expression;                                   \
-    }                                                      \
-    FASTNN_GRADIENT(da, grad_a)                            \
-    FASTNN_GRADIENT(db, grad_b)                            \
-    FASTNN_GRADIENT(dc, grad_c)                            \
-  };
-FASTNN_TERNARY(FASTNN_X)
-#undef FASTNN_X
+FASTNN_TERNARY(FASTNN_TERNARY_FUNCTION)
 
 template <class T>
 ForwardRun pick(TernaryOp op) {

@@ -1,29 +1,12 @@
 // Functions of three tensors and their gradients.
 #include "ops/elementwise/formulas_cuda.h"
+#include "ops/elementwise/functions.h"
 
 namespace fastnn {
 namespace cuda {
 namespace {
 
-#define FASTNN_GRADIENT(which, expression)                \
-  template <class V>                                      \
-  static FASTNN_INLINE V which(V g, V a, V b, V c, V p) { \
-    (void)g, (void)a, (void)b, (void)c, (void)p;          \
-    return expression;                                    \
-  }
-#define FASTNN_X(name, expression, grad_a, grad_b, grad_c) \
-  struct name##_fn {                                       \
-    template <class V>                                     \
-    static FASTNN_INLINE V value(V a, V b, V c, V p) {     \
-      (void)p;                                             \
-      return expression;                                   \
-    }                                                      \
-    FASTNN_GRADIENT(da, grad_a)                            \
-    FASTNN_GRADIENT(db, grad_b)                            \
-    FASTNN_GRADIENT(dc, grad_c)                            \
-  };
-FASTNN_TERNARY(FASTNN_X)
-#undef FASTNN_X
+FASTNN_TERNARY(FASTNN_TERNARY_FUNCTION)
 
 template <class F, class T>
 struct Ternary {
@@ -102,7 +85,7 @@ Word bits_of(const Number& v, Elem type) {
 
 void ternary_forward(void* y, const void* a, const void* b, const void* c, Loop<4> loop, TernaryOp op, Elem type,
                      double p, double vb, double vc) {
-  with_float(type == Elem::f32 ? 4 : 5, [&](auto tag) {
+  with_float(type, [&](auto tag) {
     typedef decltype(of(tag)) T;
     forward<T>({y, const_cast<void*>(a), const_cast<void*>(b), const_cast<void*>(c)}, loop, op, type, static_cast<T>(p),
                static_cast<T>(vb), static_cast<T>(vc));
@@ -111,7 +94,7 @@ void ternary_forward(void* y, const void* a, const void* b, const void* c, Loop<
 
 void ternary_backward(void* d, const void* dy, const void* a, const void* b, const void* c, Loop<5> loop, TernaryOp op,
                       Elem type, int wrt, double p, double vb, double vc) {
-  with_float(type == Elem::f32 ? 4 : 5, [&](auto tag) {
+  with_float(type, [&](auto tag) {
     typedef decltype(of(tag)) T;
     void* const at[5] = {d, const_cast<void*>(dy), const_cast<void*>(a), const_cast<void*>(b), const_cast<void*>(c)};
     const T q = static_cast<T>(p), qb = static_cast<T>(vb), qc = static_cast<T>(vc);

@@ -1,5 +1,6 @@
 // Gradients of the unary functions.
 #include "ops/elementwise/formulas.h"
+#include "ops/elementwise/functions.h"
 #include "ops/elementwise/kernels.h"
 
 namespace fastnn {
@@ -11,14 +12,14 @@ typedef void (*GradientRun)(char* dx, const char* dy, const char* x, const char*
 
 enum Uses { None = 0, UseX = 1, UseY = 2, UseXY = 3 };
 
-template <class F, class T>
+template <class F, class T, Uses kUses>
 void gradient_run(char* dx_, const char* dy_, const char* x_, const char* y_, int64_t n, bool streams,
                   const UnaryParams& params) {
   typedef Vec<T> V;
   T* dx = reinterpret_cast<T*>(dx_);
   const T* dy = reinterpret_cast<const T*>(dy_);
-  const T* x = F::uses & UseX ? reinterpret_cast<const T*>(x_) : dy;  // an operand not used is not read
-  const T* y = F::uses & UseY ? reinterpret_cast<const T*>(y_) : dy;
+  const T* x = kUses & UseX ? reinterpret_cast<const T*>(x_) : dy;  // an operand not used is not read
+  const T* y = kUses & UseY ? reinterpret_cast<const T*>(y_) : dy;
   const V p = splat<V>(params.p.f), q = splat<V>(params.q.f);
   int64_t i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>)
@@ -27,23 +28,13 @@ void gradient_run(char* dx_, const char* dy_, const char* x_, const char* y_, in
     store_n(dx + i, F::gradient(load_n(dy + i, n - i), load_n(x + i, n - i), load_n(y + i, n - i), p, q), n - i);
 }
 
-#define FASTNN_X(name, dtype, what, expression, dx)            \
-  struct name##_fn {                                           \
-    static constexpr int uses = what;                          \
-    template <class V>                                         \
-    static FASTNN_INLINE V gradient(V g, V x, V y, V p, V q) { \
-      (void)g, (void)x, (void)y, (void)p, (void)q;             \
-      return dx;                                               \
-    }                                                          \
-  };
-FASTNN_UNARY(FASTNN_X)
-#undef FASTNN_X
+FASTNN_UNARY(FASTNN_UNARY_FUNCTION)
 
 GradientRun pick(UnaryOp op, Elem type) {
   switch (op) {
-#define FASTNN_X(name, ...) \
-  case UnaryOp::name:       \
-    return type == Elem::f32 ? gradient_run<name##_fn, float> : gradient_run<name##_fn, double>;
+#define FASTNN_X(name, dtype, what, ...) \
+  case UnaryOp::name:                    \
+    return type == Elem::f32 ? gradient_run<name##_fn, float, what> : gradient_run<name##_fn, double, what>;
     FASTNN_UNARY(FASTNN_X)
 #undef FASTNN_X
     default:

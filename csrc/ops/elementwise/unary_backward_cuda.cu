@@ -1,20 +1,12 @@
 // Gradients of the unary functions.
 #include "ops/elementwise/formulas_cuda.h"
+#include "ops/elementwise/functions.h"
 
 namespace fastnn {
 namespace cuda {
 namespace {
 
-#define FASTNN_X(name, dtype, uses, expression, dx)            \
-  struct name##_fn {                                           \
-    template <class V>                                         \
-    static FASTNN_INLINE V gradient(V g, V x, V y, V p, V q) { \
-      (void)g, (void)x, (void)y, (void)p, (void)q;             \
-      return dx;                                               \
-    }                                                          \
-  };
-FASTNN_UNARY(FASTNN_X)
-#undef FASTNN_X
+FASTNN_UNARY(FASTNN_UNARY_FUNCTION)
 
 /// An operand that the gradient does not use is null or, its value being dead, never read.
 template <class F, class T>

@@ -1,5 +1,6 @@
 // Unary functions: one contiguous loop a function and type, made from the table; the driver does the rest.
 #include "ops/elementwise/formulas.h"
+#include "ops/elementwise/functions.h"
 #include "ops/elementwise/kernels.h"
 
 namespace fastnn {
@@ -19,36 +20,16 @@ void unary_run(char* y_, const char* x_, int64_t n, bool streams, const UnaryPar
   if (i < n) store_n(y + i, F::value(load_n(x + i, n - i), p, q, r), n - i);
 }
 
-#define FASTNN_X(name, dtype, uses, expression, gradient) \
-  struct name##_fn {                                      \
-    template <class V>                                    \
-    static FASTNN_INLINE V value(V x, V p, V q, V r) {    \
-      (void)x, (void)p, (void)q, (void)r;                 \
-      return expression;                                  \
-    }                                                     \
-  };
-FASTNN_UNARY(FASTNN_X)
-#undef FASTNN_X
-
 template <class F, class T>
 void unary_int_run(char* y_, const char* x_, int64_t n, bool, const UnaryParams& params) {
   T* y = reinterpret_cast<T*>(y_);
   const T* x = reinterpret_cast<const T*>(x_);
-  const T p = number_as<T>(params.p), q = number_as<T>(params.q);
-  for (int64_t i = 0; i < n; ++i) y[i] = F::value(x[i], p, q);
+  const T p = number_as<T>(params.p), q = number_as<T>(params.q), r = number_as<T>(params.r);
+  for (int64_t i = 0; i < n; ++i) y[i] = F::value(x[i], p, q, r);
 }
 
-#define FASTNN_X(name, expression)                \
-  struct name##_int {                             \
-    template <class T>                            \
-    static FASTNN_INLINE T value(T x, T p, T q) { \
-      typedef typename UnsignedOf<T>::type U;     \
-      (void)p, (void)q, (void)sizeof(U);          \
-      return expression;                          \
-    }                                             \
-  };
-FASTNN_UNARY_INT(FASTNN_X)
-#undef FASTNN_X
+FASTNN_UNARY(FASTNN_UNARY_FUNCTION)
+FASTNN_UNARY_INT(FASTNN_UNARY_INT_FUNCTION)
 
 UnaryRun pick(UnaryOp op, Elem type) {
   switch (op) {

@@ -1,31 +1,13 @@
 // Unary functions: one kernel a function and type, made from the table.
 #include "ops/elementwise/formulas_cuda.h"
+#include "ops/elementwise/functions.h"
 
 namespace fastnn {
 namespace cuda {
 namespace {
 
-#define FASTNN_X(name, dtype, uses, expression, gradient) \
-  struct name##_fn {                                      \
-    template <class V>                                    \
-    static FASTNN_INLINE V value(V x, V p, V q, V r) {    \
-      (void)x, (void)p, (void)q, (void)r;                 \
-      return expression;                                  \
-    }                                                     \
-  };
-FASTNN_UNARY(FASTNN_X)
-#undef FASTNN_X
-#define FASTNN_X(name, expression)                   \
-  struct name##_int {                                \
-    template <class T>                               \
-    static FASTNN_INLINE T value(T x, T p, T q, T) { \
-      typedef typename UnsignedOf<T>::type U;        \
-      (void)p, (void)q, (void)sizeof(U);             \
-      return expression;                             \
-    }                                                \
-  };
-FASTNN_UNARY_INT(FASTNN_X)
-#undef FASTNN_X
+FASTNN_UNARY(FASTNN_UNARY_FUNCTION)
+FASTNN_UNARY_INT(FASTNN_UNARY_INT_FUNCTION)
 
 template <class F, class T>
 struct Unary {
