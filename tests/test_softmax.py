@@ -95,3 +95,16 @@ def test_layouts_and_dtypes():
     assert fastnn.softmax(whole, 1, dtype=fastnn.float64).dtype is fastnn.float64
     with pytest.raises(IndexError, match="log_softmax"):
         fastnn.log_softmax(fastnn.tensor([1.0]), 1)
+
+
+@pytest.mark.parametrize("columns", [1003, 20011])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_results_past_the_cache(name, columns):
+    """Large results are not read back between the passes of a row: the same numbers as row by row."""
+    x = np.random.default_rng(3).standard_normal((-(-(10 << 20) // columns), columns)).astype(np.float32)
+    x[5, 7], x[6, :] = np.inf, -np.inf  # NaN in these rows alone
+    y = getattr(fastnn, name)(fastnn.tensor(x), dim=1).numpy()
+    for row in (0, 5, 6, 7, len(x) // 2, len(x) - 1):
+        np.testing.assert_array_equal(y[row], getattr(fastnn, name)(fastnn.tensor(x[row]), dim=0).numpy())
+    if name == "softmax":
+        np.testing.assert_allclose(y[7:].sum(axis=1), 1, rtol=1e-5)

@@ -63,8 +63,8 @@ template <class T>
 void depthwise_band(const Windows<T>& windows, const T* weights, int64_t b) {
   const ConvArgs<T>& g = windows.g;
   const int64_t taps = g.tap_count(), most = windows.band_pixels, copy_size = windows.copy_elements();
-  Arena arena{static_cast<char*>(detail::gemm_scratch(
-      detail::GemmScratch::local,
+  Arena arena{static_cast<char*>(thread_scratch(
+      ThreadScratch::local,
       Arena::bytes(copy_size, sizeof(T)) + 2 * Arena::bytes(most, sizeof(T*)) + Arena::bytes(taps, sizeof(int64_t))))};
   T* const copy = arena.take<T>(copy_size);
   const T** const rows = arena.take<const T*>(most);
@@ -154,9 +154,9 @@ void depthwise_gradient_band(const Windows<T>& windows, const T* dy, int64_t b, 
   constexpr int64_t L = kLanes<T>;
   const ConvArgs<T>& g = windows.g;
   const int64_t taps = g.tap_count(), most = windows.band_pixels, copy_size = windows.copy_elements();
-  Arena arena{static_cast<char*>(detail::gemm_scratch(
-      detail::GemmScratch::local,
-      Arena::bytes(copy_size, sizeof(T)) + Arena::bytes(most, sizeof(T*)) + Arena::bytes(taps, 8)))};
+  Arena arena{static_cast<char*>(
+      thread_scratch(ThreadScratch::local,
+                     Arena::bytes(copy_size, sizeof(T)) + Arena::bytes(most, sizeof(T*)) + Arena::bytes(taps, 8)))};
   T* const copy = arena.take<T>(copy_size);
   const T** const rows = arena.take<const T*>(most);
   int64_t* const offsets = arena.take<int64_t>(taps);

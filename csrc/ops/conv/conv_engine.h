@@ -8,6 +8,7 @@
 
 #include "kernels/parallel.h"
 #include "ops/conv/conv_window.h"
+#include "runtime/thread_scratch.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -91,9 +92,9 @@ void forward_band(const Windows<T>& windows, const T* packed, int64_t b, int64_t
   const Panels<T> panels(g.F);
   const int64_t K = g.K(), chunks = gemm_chunks(K), chunk = max64(1, ceil_div(K, chunks));
   const int64_t copy_size = windows.copy_elements(), most = windows.band_pixels, run_count = windows.runs_at_most();
-  Arena arena{static_cast<char*>(detail::gemm_scratch(
-      detail::GemmScratch::local, Arena::bytes(copy_size, sizeof(T)) + 2 * Arena::bytes(most, sizeof(T*)) +
-                                      Arena::bytes(run_count, sizeof(Run)) + Arena::bytes(chunks + 2, 8)))};
+  Arena arena{static_cast<char*>(
+      thread_scratch(ThreadScratch::local, Arena::bytes(copy_size, sizeof(T)) + 2 * Arena::bytes(most, sizeof(T*)) +
+                                               Arena::bytes(run_count, sizeof(Run)) + Arena::bytes(chunks + 2, 8)))};
   T* const copy = arena.take<T>(copy_size);
   const T** const rows = arena.take<const T*>(most);
   T** const to = arena.take<T*>(most);
@@ -159,10 +160,10 @@ void gradient_band(const Windows<T>& windows, const T* dy, int64_t b, int64_t m0
   const Panels<T> panels(g.F);
   const int64_t K = g.K(), ld = conv_columns(g), dy_pitch = g.groups * g.F;
   const int64_t copy_size = windows.copy_elements(), most = windows.band_pixels, run_count = windows.runs_at_most();
-  Arena arena{static_cast<char*>(detail::gemm_scratch(
-      detail::GemmScratch::local, Arena::bytes(copy_size, sizeof(T)) + Arena::bytes(most * 2 * L, sizeof(T)) +
-                                      Arena::bytes(most, sizeof(Run)) + 2 * Arena::bytes(m1 - m0, sizeof(T*)) +
-                                      Arena::bytes(run_count, sizeof(Run)) + Arena::bytes(3, 8)))};
+  Arena arena{static_cast<char*>(
+      thread_scratch(ThreadScratch::local, Arena::bytes(copy_size, sizeof(T)) + Arena::bytes(most * 2 * L, sizeof(T)) +
+                                               Arena::bytes(most, sizeof(Run)) + 2 * Arena::bytes(m1 - m0, sizeof(T*)) +
+                                               Arena::bytes(run_count, sizeof(Run)) + Arena::bytes(3, 8)))};
   T* const copy = arena.take<T>(copy_size);
   T* const packed = arena.take<T>(most * 2 * L);
   Run* const lines = arena.take<Run>(most);

@@ -50,8 +50,8 @@ void scatter_lines(const ConvArgs<T>& g, T* x, const T* dy, const T* packed, int
   const int64_t K = g.K(), channels = g.groups * g.C, dy_pitch = g.groups * g.F, width = g.in[2];
   const Panels<T> panels(K);
   const int64_t ld = panels.pitch(), most = max64(kTileRows, kWindowBytes / (ld * int64_t(sizeof(T))));
-  Arena arena{static_cast<char*>(detail::gemm_scratch(
-      detail::GemmScratch::local, Arena::bytes(most * ld, sizeof(T)) + 2 * Arena::bytes(most, sizeof(T*))))};
+  Arena arena{static_cast<char*>(
+      thread_scratch(ThreadScratch::local, Arena::bytes(most * ld, sizeof(T)) + 2 * Arena::bytes(most, sizeof(T*))))};
   T* const windows = arena.take<T>(most * ld);
   const T** const rows = arena.take<const T*>(most);
   T** const to = arena.take<T*>(most);

@@ -290,8 +290,8 @@ inline void panel_out(const ConvArgs<float>& g, const Panels<float>& panels, int
 inline void winograd_patches(const ConvArgs<float>& g, const float* weights, int64_t first, int64_t last) {
   const Panels<float> panels(g.F);
   const int64_t rows = even_rows(last - first), in = patch_elements(rows, g.C), out = rows * kPatchPitch<2>;
-  Arena arena{static_cast<char*>(detail::gemm_scratch(
-      detail::GemmScratch::local,
+  Arena arena{static_cast<char*>(thread_scratch(
+      ThreadScratch::local,
       Arena::bytes(in, sizeof(float)) + Arena::bytes(out, sizeof(float)) + Arena::bytes(zero_line(g), sizeof(float))))};
   float* const v = arena.take<float>(in);
   float* const m = arena.take<float>(out);
@@ -309,16 +309,16 @@ inline void winograd_few(const ConvArgs<float>& g, int64_t patches, float* scrat
   const int64_t rows = even_rows(patches);
   tasks(fork, ceil_div(patches, kTileRows), [&](int64_t t) {
     float* const zeros =
-        static_cast<float*>(detail::gemm_scratch(detail::GemmScratch::local, zero_line(g) * int64_t(sizeof(float))));
+        static_cast<float*>(thread_scratch(ThreadScratch::local, zero_line(g) * int64_t(sizeof(float))));
     __builtin_memset(zeros, 0, static_cast<size_t>(zero_line(g)) * sizeof(float));
     const int64_t first = t * kTileRows;
     patches_in(g, first, min64(first + kTileRows, patches), scratch + first * kPatchPitch<1>, rows, zeros);
   });
   tasks(fork, panels.count, [&](int64_t q) {
     const int64_t u_size = 16 * g.C * panels.width(q), out = rows * kPatchPitch<2>;
-    Arena arena{static_cast<char*>(detail::gemm_scratch(
-        detail::GemmScratch::local, Arena::bytes(plain_elements(g), sizeof(float)) +
-                                        Arena::bytes(u_size, sizeof(float)) + Arena::bytes(out, sizeof(float))))};
+    Arena arena{static_cast<char*>(thread_scratch(ThreadScratch::local, Arena::bytes(plain_elements(g), sizeof(float)) +
+                                                                            Arena::bytes(u_size, sizeof(float)) +
+                                                                            Arena::bytes(out, sizeof(float))))};
     float* const plain = arena.take<float>(plain_elements(g));
     float* const u = arena.take<float>(u_size);
     panel_weights(g, panels, q, plain, u);
@@ -334,8 +334,8 @@ inline void winograd_forward(const ConvArgs<float>& g, float* weights) {
   if (patches <= 128 && patch_elements(patches, g.C) <= 16 * g.C * g.F) return winograd_few(g, patches, weights, fork);
   const Panels<float> panels(g.F);
   tasks(fork, panels.count, [&](int64_t q) {
-    float* const plain = static_cast<float*>(
-        detail::gemm_scratch(detail::GemmScratch::local, plain_elements(g) * int64_t(sizeof(float))));
+    float* const plain =
+        static_cast<float*>(thread_scratch(ThreadScratch::local, plain_elements(g) * int64_t(sizeof(float))));
     panel_weights(g, panels, q, plain, weights + 16 * g.C * panels.first(q));
   });
   const int64_t tile = g.F > kLanes<float> ? kTileRows : kTallRows;

@@ -89,10 +89,9 @@ inline void winograd_gradient_block(const ConvArgs<float>& g, const float* dy, i
   const Panels<float> panels(g.F);
   const int64_t count = last - first, rows_in = even_rows(count), v_size = patch_elements(count, g.C);
   const int64_t zero = max64(zero_line(g), 2 * L);
-  Arena arena{static_cast<char*>(detail::gemm_scratch(
-      detail::GemmScratch::local, Arena::bytes(v_size, sizeof(float)) +
-                                      Arena::bytes(16 * kGradientPitch<2>, sizeof(float)) +
-                                      2 * Arena::bytes(g.C, sizeof(float*)) + Arena::bytes(zero, sizeof(float))))};
+  Arena arena{static_cast<char*>(thread_scratch(
+      ThreadScratch::local, Arena::bytes(v_size, sizeof(float)) + Arena::bytes(16 * kGradientPitch<2>, sizeof(float)) +
+                                2 * Arena::bytes(g.C, sizeof(float*)) + Arena::bytes(zero, sizeof(float))))};
   float* const v = arena.take<float>(v_size);
   float* const w = arena.take<float>(16 * kGradientPitch<2>);
   const float** const rows = arena.take<const float*>(g.C);

@@ -59,12 +59,4 @@ FASTNN_KERNEL(gemm_tf32, const GemmArgs<float>& args)
 FASTNN_CPU_KERNEL(gemm_naive_f32, const GemmArgs<float>& args)
 FASTNN_CPU_KERNEL(gemm_naive_f64, const GemmArgs<double>& args)
 
-namespace detail {
-/// Working memory of the calling thread, 64-byte aligned, kept and grown between calls. The slots are for a kernel's
-/// own packing, for partial sums that it shares with the tasks it starts, and for a result that is not in place yet.
-/// Throws std::bad_alloc.
-enum class GemmScratch : int { local, shared, result, count };
-void* gemm_scratch(GemmScratch slot, int64_t bytes);
-}  // namespace detail
-
 }  // namespace fastnn

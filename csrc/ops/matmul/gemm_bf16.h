@@ -158,8 +158,8 @@ inline void block_pairs(const GemmArgs<float>& g, const float* A, const float* B
 
   // Columns of B that lie contiguous are rounded as runs of k first, then transposed.
   const int64_t pitch_b = (pairs + 1) * width, staged_floats = g.b_col == 1 ? 0 : width * pitch_a;
-  float* const packed_b = static_cast<float*>(detail::gemm_scratch(
-      detail::GemmScratch::local, (group * pitch_b + staged_floats + run * kept + tile_floats) * 4));
+  float* const packed_b = static_cast<float*>(
+      thread_scratch(ThreadScratch::local, (group * pitch_b + staged_floats + run * kept + tile_floats) * 4));
   float* const staged = packed_b + group * pitch_b;
   float* const packed_a = staged + staged_floats;
 

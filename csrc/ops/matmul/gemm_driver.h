@@ -12,6 +12,7 @@
 #include "ops/matmul/gemm_row.h"
 #include "ops/matmul/gemm_tile.h"
 #include "ops/matmul/gemm_transposed.h"
+#include "runtime/thread_scratch.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -214,7 +215,7 @@ void block(const GemmArgs<T>& g, const T* A, const T* B, const Part<T>& p) {
 
   const int64_t b_bytes = round_up((plan.pack_b ? group : 1) * plan.pitch_b * size, 64) + 64;
   const int64_t a_bytes = packs_a ? (run * kMaxRows + 1) * plan.pitch_a * size : 0;
-  char* const scratch = static_cast<char*>(detail::gemm_scratch(detail::GemmScratch::local, b_bytes + a_bytes));
+  char* const scratch = static_cast<char*>(thread_scratch(ThreadScratch::local, b_bytes + a_bytes));
   T* const packed_b = reinterpret_cast<T*>(scratch);
   T* const packed_a = packs_a ? reinterpret_cast<T*>(scratch + b_bytes) : nullptr;
 
@@ -331,7 +332,7 @@ void gemm(const GemmArgs<T>& args, const Block& block_of) {
   }
   if (better_transposed(g)) {
     // C^T = B^T A^T: the rows of B^T are contiguous and read in place, only the small A is transposed, and C.
-    T* const sums = static_cast<T*>(detail::gemm_scratch(detail::GemmScratch::result, g.M * g.N * int64_t(sizeof(T))));
+    T* const sums = static_cast<T*>(thread_scratch(ThreadScratch::result, g.M * g.N * int64_t(sizeof(T))));
     gemm(transposed(g, sums), block_of);
     parallel_range(g.N, kTransposeRun, [&](int64_t n0, int64_t n1) { finish_transposed(g, sums, n0, n1); });
     return;
@@ -368,7 +369,7 @@ void gemm(const GemmArgs<T>& args, const Block& block_of) {
     // C is too small for all threads: the chunks of K in parallel, then their sum in the order of the definition.
     const int64_t bytes = g.M * g.N * int64_t(sizeof(T));
     const int64_t round = max64(1, min64(chunks - 1, kSplitBytes / bytes));
-    T* const partial = static_cast<T*>(detail::gemm_scratch(detail::GemmScratch::shared, round * bytes));
+    T* const partial = static_cast<T*>(thread_scratch(ThreadScratch::shared, round * bytes));
     for (int64_t z = 0; z < g.batch; ++z) {
       const T *A = g.A + z * g.a_batch, *B = g.B + z * g.b_batch;
       T* const C = g.C + z * g.c_batch;

@@ -3,6 +3,7 @@
 #include "ops/reduce/reduce_driver.h"
 #include "ops/softmax/exp_sum.h"
 #include "ops/softmax/softmax.h"
+#include "runtime/thread_scratch.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -48,15 +49,17 @@ FASTNN_INLINE void finish_line(T* y, const T* x, int64_t n, bool streams, Part p
 }
 
 /// One line that stays in the cache between its passes: maximum, exponentials and their sum, scaling. The exponentials
-/// are written to y at once, so that its lines are fetched while they are computed, not while they are scaled.
+/// are written to y at once, so that its lines are fetched while they are computed, not while they are scaled; where y
+/// goes past the cache, to `kept`, so that it is never fetched at all.
 template <class T, bool kLog>
-FASTNN_INLINE void line(T* y, const T* x, int64_t n) {
+FASTNN_INLINE void line(T* y, const T* x, int64_t n, T* kept, bool streams) {
   const T m = line_max(x, n);
   if constexpr (kLog) {
-    finish_line<T, true>(y, x, n, false, {static_cast<double>(m), exp_sum<false>(y, x, n, m, row_ahead<T>(n))});
+    finish_line<T, true>(y, x, n, streams, {static_cast<double>(m), exp_sum<false>(y, x, n, m, row_ahead<T>(n))});
   } else {
-    const Vec<T> scale = splat<Vec<T>>(1.0 / exp_sum<true>(y, x, n, m, row_ahead<T>(n)));
-    transform(y, y, n, false, [&](Vec<T> v) FASTNN_LAMBDA_INLINE { return v * scale; });
+    T* const e = streams ? kept : y;
+    const Vec<T> scale = splat<Vec<T>>(1.0 / exp_sum<true>(e, x, n, m, row_ahead<T>(n)));
+    transform(y, e, n, streams, [&](Vec<T> v) FASTNN_LAMBDA_INLINE { return v * scale; });
   }
 }
 
@@ -221,7 +224,12 @@ void forward(T* y, const T* x, int64_t outer, int64_t n, int64_t inner, double* 
     long_lines<T, kLog>(y, x, outer, n, reinterpret_cast<Part*>(scratch));
   else
     parallel_range(outer, kGrain / n, [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) line<T, kLog>(y + o * n, x + o * n, n);
+      const bool streams = large<T>(outer * n, 1);
+      T* kept = nullptr;
+      if (streams && !kLog)
+        kept = static_cast<T*>(thread_scratch(ThreadScratch::local, n * static_cast<int64_t>(sizeof(T))));
+      for (int64_t o = begin; o < end; ++o) line<T, kLog>(y + o * n, x + o * n, n, kept, streams);
+      if (streams) stream_fence();
     });
 }
 

@@ -1,14 +1,13 @@
-// Working memory of the GEMM kernels: one grow-only buffer a thread and slot, given back when the thread ends.
+// One grow-only buffer a thread and slot, given back when the thread ends.
+
+#include "runtime/thread_scratch.h"
 
 #include <sys/mman.h>
 
 #include <cstdlib>
 #include <new>
 
-#include "ops/matmul/gemm.h"
-
 namespace fastnn {
-namespace detail {
 namespace {
 
 struct Buffer {
@@ -19,8 +18,8 @@ struct Buffer {
 
 }  // namespace
 
-void* gemm_scratch(GemmScratch slot, int64_t bytes) {
-  static thread_local Buffer buffers[static_cast<int>(GemmScratch::count)];
+void* thread_scratch(ThreadScratch slot, int64_t bytes) {
+  static thread_local Buffer buffers[static_cast<int>(ThreadScratch::count)];
   Buffer& buffer = buffers[static_cast<int>(slot)];
   if (bytes <= buffer.bytes) return buffer.data;
   // Large buffers on huge pages: one TLB entry instead of hundreds, and the first touch is eight times faster.
@@ -40,5 +39,4 @@ void* gemm_scratch(GemmScratch slot, int64_t bytes) {
   return data;
 }
 
-}  // namespace detail
 }  // namespace fastnn
