@@ -136,6 +136,9 @@ def test_winograd(shape, f, padding, activation, dilation, isa):
         ((2, 9, 11, 40), 40, (3, 3), {"padding": 1, "groups": 40, "activation": "relu"}),
         ((3, 10, 25, 19), 19, (2, 3), {"padding": (0, 3), "groups": 19, "stride": 2, "dilation": (3, 1)}),
         ((2, 4, 1, 32), 32, (3, 3), {"padding": (2, 1), "groups": 32}),  # no window is inside
+        ((2, 7, 29, 36), 36, (2, 3), {"groups": 36}),  # windows that share columns: in place,
+        ((2, 9, 45, 20), 20, (3, 3), {"padding": 2, "groups": 20, "stride": 2, "dilation": 2}),  # at twice the step,
+        ((3, 1, 11, 17), 17, (1, 3), {"padding": (0, 1), "groups": 17}),  # and lines too short for a block of them
     ],
 )
 def test_narrow_and_depthwise(shape, f, kernel, kw, isa):

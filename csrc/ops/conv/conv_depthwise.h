@@ -10,6 +10,19 @@ namespace FASTNN_ISA {
 namespace {
 
 constexpr int kDepthPixels = 6, kDepthTaps = 6;
+/// Pixels that share what their windows have in common: sums, columns and weights fill the registers.
+constexpr int kNeighbours = kVecBytes == 64 ? 8 : 4;
+
+/// A result from its sum.
+template <class T, bool WHOLE>
+inline void finish_pixel(T* to, int64_t n, Vec<T> sum, bool biased, Vec<T> bias, Activation act) {
+  Vec<T> y = biased ? sum + bias : sum;
+  if (act == Activation::relu) y = y < Vec<T>{} ? Vec<T>{} : y;
+  if (WHOLE)
+    store(to, y);
+  else
+    store_n(to, y, n);
+}
 
 /// `n` channels (at most a vector) of PIX pixels: to[i][c] = act(bias[c] + sum_t rows[i][offsets[t] + c] w[t][c]).
 template <class T, int PIX, bool WHOLE>
@@ -27,24 +40,55 @@ inline void depthwise_pixels(const T* const* rows, T* const* to, int64_t c, int6
   }
   const Vec<T> b = bias ? get(bias + c) : Vec<T>{};
 #pragma GCC unroll 8
-  for (int i = 0; i < PIX; ++i) {
-    Vec<T> y = bias ? acc[i] + b : acc[i];
-    if (act == Activation::relu) y = y < Vec<T>{} ? Vec<T>{} : y;
-    if (WHOLE)
-      store(to[i] + c, y);
-    else
-      store_n(to[i] + c, y, n);
-  }
+  for (int i = 0; i < PIX; ++i) finish_pixel<T, WHOLE>(to[i] + c, n, acc[i], bias != nullptr, b, act);
 }
 
+/// The same for PIX pixels from `row` on that are as far from each other as the taps of a line, of which there are
+/// three: a column is read once for the three windows that it is in.
+template <class T, int PIX, bool WHOLE>
+inline void depthwise_neighbours(const T* row, int64_t step, T* const* to, int64_t c, int64_t n, const int64_t* offsets,
+                                 int64_t taps, const T* w, int64_t w_pitch, const T* bias, Activation act) {
+  const auto get = [n](const T* p) { return WHOLE ? load(p) : load_n(p, n); };
+  Vec<T> acc[PIX];
+#pragma GCC unroll 8
+  for (int i = 0; i < PIX; ++i) acc[i] = Vec<T>{};
+  for (int64_t t = 0; t < taps; t += 3) {
+    const T *const x = row + offsets[t] + c, *const wt = w + t * w_pitch + c;
+    const Vec<T> w0 = get(wt), w1 = get(wt + w_pitch), w2 = get(wt + 2 * w_pitch);
+    Vec<T> left = get(x), middle = get(x + step);
+#pragma GCC unroll 8
+    for (int i = 0; i < PIX; ++i) {
+      const Vec<T> right = get(x + (i + 2) * step);
+      acc[i] = fma(right, w2, fma(middle, w1, fma(left, w0, acc[i])));
+      left = middle, middle = right;
+    }
+  }
+  const Vec<T> b = bias ? get(bias + c) : Vec<T>{};
+#pragma GCC unroll 8
+  for (int i = 0; i < PIX; ++i) finish_pixel<T, WHOLE>(to[i] + c, n, acc[i], bias != nullptr, b, act);
+}
+
+/// `shared`: the distance of pixels whose windows overlap in two of their three columns, or 0.
 template <class T, bool WHOLE>
-void depthwise_channels(const T* const* rows, T* const* to, int64_t pixels, int64_t c, int64_t n,
+void depthwise_channels(const T* const* rows, T* const* to, int64_t pixels, int64_t shared, int64_t c, int64_t n,
                         const int64_t* offsets, int64_t taps, const T* w, int64_t w_pitch, const T* bias,
                         Activation act) {
+  constexpr int N = kNeighbours;
   int64_t p = 0;
-  for (; p + kDepthPixels <= pixels; p += kDepthPixels)
-    depthwise_pixels<T, kDepthPixels, WHOLE>(rows + p, to + p, c, n, offsets, taps, w, w_pitch, bias, act);
-  for (; p < pixels; ++p) depthwise_pixels<T, 1, WHOLE>(rows + p, to + p, c, n, offsets, taps, w, w_pitch, bias, act);
+  while (p < pixels) {
+    const T* const* const r = rows + p;
+    // In one line: from one line to the next it is farther.
+    if (shared && p + N <= pixels && r[N - 1] - r[0] == (N - 1) * shared) {
+      depthwise_neighbours<T, N, WHOLE>(r[0], shared, to + p, c, n, offsets, taps, w, w_pitch, bias, act);
+      p += N;
+    } else if (p + kDepthPixels <= pixels) {
+      depthwise_pixels<T, kDepthPixels, WHOLE>(r, to + p, c, n, offsets, taps, w, w_pitch, bias, act);
+      p += kDepthPixels;
+    } else {
+      depthwise_pixels<T, 1, WHOLE>(r, to + p, c, n, offsets, taps, w, w_pitch, bias, act);
+      ++p;
+    }
+  }
 }
 
 /// Where each tap of a window is.
@@ -85,16 +129,20 @@ void depthwise_band(const Windows<T>& windows, const T* weights, int64_t b) {
     for (int64_t c = 0; c < g.groups; ++c) {
       point(c);
       for (int64_t p = 0; p < pixels; ++p) rows[p] -= c;
-      depthwise_channels<T, false>(rows, to, pixels, c, 1, offsets, taps, weights, g.groups, g.bias, g.act);
+      depthwise_channels<T, false>(rows, to, pixels, 0, c, 1, offsets, taps, weights, g.groups, g.bias, g.act);
     }
     return;
   }
   point(0);
+  const bool three = g.taps[2] == 3 && step > 0 && offsets[1] - offsets[0] == step;
+  const int64_t shared = three ? step : 0;
   int64_t c = 0;
   for (; c + kLanes<T> <= g.groups; c += kLanes<T>)
-    depthwise_channels<T, true>(rows, to, pixels, c, kLanes<T>, offsets, taps, weights, g.groups, g.bias, g.act);
+    depthwise_channels<T, true>(rows, to, pixels, shared, c, kLanes<T>, offsets, taps, weights, g.groups, g.bias,
+                                g.act);
   if (c < g.groups)
-    depthwise_channels<T, false>(rows, to, pixels, c, g.groups - c, offsets, taps, weights, g.groups, g.bias, g.act);
+    depthwise_channels<T, false>(rows, to, pixels, shared, c, g.groups - c, offsets, taps, weights, g.groups, g.bias,
+                                 g.act);
 }
 
 template <class T>
