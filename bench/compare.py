@@ -45,6 +45,10 @@ class Library:
         self.lib, self.threads, self.suite, self.isa = lib, threads, suite, isa
         self.process = self.pipe = None
 
+    def pid(self):
+        """Of the process; None while there is none."""
+        return self.process and self.process.pid
+
     def ask(self, *request):
         """The answer as a dict; ``failed`` in it says why there is none."""
         if self.process is None:
@@ -90,19 +94,19 @@ class Library:
         self.process = self.pipe = None
 
 
-def quiet_samples(worker, seconds):
-    """Ask for a slice of samples; one that others disturbed is asked for again, twice at most.
+def undisturbed(run, pid):
+    """What run() gives; where others were busy beside process pid() meanwhile it runs again, twice at most.
 
     Returns the answer and whether it was disturbed all the same.
     """
     for wait in (0.005, 0.1, 0.3):  # also lets the previous library's threads stop spinning
         time.sleep(wait)
-        before, mine = roofs.busy(), roofs.busy(worker.process and worker.process.pid)
-        answer = worker.ask("time", seconds)
+        start, before, mine = time.perf_counter(), roofs.busy(), roofs.busy(pid())
+        answer = run()
         if "failed" in answer:
             return answer, False
-        others = (roofs.busy() - before) - (roofs.busy(worker.process.pid) - mine)
-        if others <= max(0.02, 0.1 * seconds):  # the clock of the system counts hundredths
+        others = (roofs.busy() - before) - (roofs.busy(pid()) - mine)
+        if others <= max(0.02, 0.1 * (time.perf_counter() - start)):  # the clock of the system counts hundredths
             return answer, False
     return answer, True
 
@@ -146,12 +150,13 @@ def time_case(rows, ready, budget, rounds, measure):
     medians = {w.lib: [] for w in ready}
     disturbed = {w.lib: 0 for w in ready}
     for k in range(rounds):
-        peaks.append(measure())
+        peaks.append(undisturbed(measure, os.getpid)[0])
         turn = k % len(ready) if ready else 0
         for worker in ready[turn:] + ready[:turn]:
             if worker.lib not in samples:
                 continue
-            answer, noisy = quiet_samples(worker, budget / rounds)
+            slice_of = functools.partial(worker.ask, "time", budget / rounds)
+            answer, noisy = undisturbed(slice_of, worker.pid)
             if "failed" in answer:
                 rows[worker.lib] = answer
                 del samples[worker.lib]
