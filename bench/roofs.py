@@ -21,6 +21,10 @@ def measure(threads, seconds=8.0, only=()):
     except ImportError:
         if only:
             return []
+    except ValueError:
+        if not only:
+            raise
+        return []  # named by the file of another machine
     root = Path(__file__).resolve().parent.parent
     for program in sorted(root.glob("build*/bench/peak")):
         command = [str(program), "--json", "--seconds", str(seconds), "--threads", ",".join(map(str, threads))]

@@ -1,7 +1,7 @@
 """Recurrent layers: LSTM and GRU over sequences, forward and forward + backward."""
 
 import numpy as np
-from case import Case, gradient
+from case import Case, Missing, gradient
 
 TITLE = "Recurrent layers, float32"
 LIBS = ["fastnn", "torch", "jax", "onnxruntime"]
@@ -68,7 +68,10 @@ def _torch_module(p, x, dtype):
 
 def reference(p, x, lib):
     """PyTorch in float64. Errors of a chain of steps do not grow (gates saturate): the bound is a measured one."""
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise Missing("PyTorch, which the results of recurrent layers are compared with") from None
 
     m = _torch_module(p, x, torch.float64)
     a = torch.from_numpy(x["x"]).double().requires_grad_(p["backward"])

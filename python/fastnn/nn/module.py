@@ -43,7 +43,8 @@ class Module:
     def __new__(cls, *args, **kwargs):
         if "device" in kwargs:
             refuse_device(cls, kwargs["device"])
-        return object.__new__(cls)
+        new = super().__new__  # of another base, where there is one: it may want the arguments
+        return new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
 
     def __init__(self):
         self._buffer_names = {}
