@@ -328,3 +328,14 @@ def test_in_place_makes_history():
     assert y.requires_grad and not y.is_leaf
     y.sum().backward()
     assert x.grad.tolist() == [3.0] * 3
+
+
+def test_a_gradient_from_before_a_move_stays():
+    """What arrives after the leaf was given data of another dtype is not added to the gradient that it had before."""
+    x = leaf(3, dtype="float32")
+    (x * 2).sum().backward()
+    before, y = x.grad, (x * 3).sum()
+    x.data = x.data.to("float64")
+    y.backward()
+    assert before.tolist() == [2.0] * 3
+    assert x.grad.tolist() == [3.0] * 3 and x.grad.dtype == fastnn.float64

@@ -248,6 +248,12 @@ void renew_box(const Tensor& x) {
   AutogradMeta& meta = *x.impl()->meta;
   const Ref<AccumulateGrad> before = std::move(meta.box);
   meta.box = Ref<AccumulateGrad>(new AccumulateGrad(x));
+  Tensor held;  // goes after the lock
+  {
+    // Somebody may hold the gradient so far: what passes through the old box must not be added to it.
+    std::lock_guard<std::mutex> own(before->mutex);
+    held = std::move(before->grad);
+  }
   std::lock_guard<std::mutex> lock(hooks_mutex());
   meta.box->hooks = before->hooks;
   meta.box->hooked.store(before->hooked.load());
