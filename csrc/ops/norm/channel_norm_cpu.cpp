@@ -1,100 +1,37 @@
-#include "kernels/parallel.h"
-#include "kernels/stream.h"
-#include "ops/norm/channel_norm.h"
-#include "ops/norm/norm_vector.h"
+#include "ops/norm/channel_norm_tile.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-constexpr int64_t kWidest = 2 * kChannelStrip;
-// Rows read side by side and summed in registers before they reach the accumulators in L1. More of them would read
-// memory in an order that the processor's prefetchers do not follow.
-constexpr int64_t kTree = 2;
-// Elements that are worth a task.
-constexpr int64_t kTileGrain = 16384;
-
-/// A tile of a block: where it starts in x, its rows, their distance, and its columns [j0, j0 + w) of the width.
-struct Tile {
-  int64_t n, block, start, rows, pitch, j0, w;
-};
-
-/// f(tile) over all tiles, in parallel; `backwards`: the last first, which a pass before has left in the cache.
-template <class F>
-void each_tile(const ChannelShape& p, bool backwards, const F& f) {
-  const int64_t width = p.width(), blocks = p.blocks(), all = p.all_blocks();
-  const int64_t strip = p.fold() > 1 ? width : kChannelStrip, strips = (width + strip - 1) / strip;
-  const int64_t tall = smaller(kChannelRows, p.rows() > 0 ? p.rows() : 1);
-  const int64_t tiles = p.n * all * strips;
-  parallel_range(tiles, kTileGrain / (tall * smaller(strip, width)), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t task = backwards ? tiles - 1 - i : i;
-      Tile t;
-      t.n = task / strips / all;
-      t.block = task / strips % all;
-      t.j0 = task % strips * strip;
-      const bool rest = t.block == blocks;
-      t.pitch = rest ? p.c : width;
-      t.rows = rest ? p.rest() : smaller(kChannelRows, p.rows() - t.block * kChannelRows);
-      t.w = smaller(strip, t.pitch - t.j0);
-      t.start = t.n * p.s * p.c + (rest ? p.rows() : t.block * kChannelRows) * width + t.j0;
-      f(t);
-    }
-    stream_fence();
-  });
-}
-
-/// f(rows so far, columns, lanes) over groups of kTree rows and vectors of columns; `last` rows come one at a time.
-template <class T, class Group, class Single>
-FASTNN_INLINE void each_group(const Tile& t, const Group& group, const Single& single) {
-  int64_t r = 0;
-  for (; r + kTree <= t.rows; r += kTree)
-    each_vector<T>(t.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE { group(r * t.pitch + j, j, k); });
-  for (; r < t.rows; ++r)
-    each_vector<T>(t.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE { single(r * t.pitch + j, j, k); });
-}
-
-/// Whether the vectors of a tile go past the cache: a large result, every row of which is aligned.
-template <class T>
-FASTNN_INLINE bool streams_of(const T* y, int64_t arrays, const Tile& t, const ChannelShape& p) {
-  return past_cache(arrays * p.n * p.s * p.c * static_cast<int64_t>(sizeof(T))) && stream_head(y, t.w) == 0 &&
-         t.pitch * static_cast<int64_t>(sizeof(T)) % kStreamAlign == 0;
-}
-template <class T>
-FASTNN_INLINE void write(T* p, Vec<T> v, int64_t k, bool streams) {
-  if (streams && k == kLanes<T>)
-    stream(p, v);
-  else
-    put(p, v, k);
-}
-
-/// Sums of d and d^2, d = x - pivot, down the columns of a tile.
-template <class T>
-void sums_about(T* s1, T* s2, const T* x, const T* pivot, const Tile& t) {
+/// Two sums down the columns of a tile: f(sum, sum, element, column, lanes) adds an element to those of its column.
+template <class T, class F>
+FASTNN_INLINE void column_sums(T* s1, T* s2, const Tile& t, const F& f) {
   typedef Vec<T> V;
+  constexpr int64_t W = kLanes<T>;
   each_vector<T>(t.w, [&](int64_t j, int64_t) { store(s1 + j, V{}), store(s2 + j, V{}); });
-  each_group<T>(
-      t,
-      [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-        const V p = load(pivot + j);
-        V d[kTree];
-#pragma GCC unroll 2
-        for (int r = 0; r < kTree; ++r) d[r] = get(x + i + r * t.pitch, k) - p;
-        store(s1 + j, load(s1 + j) + (d[0] + d[1]));
-        store(s2 + j, load(s2 + j) + fma(d[1], d[1], d[0] * d[0]));
-      },
-      [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-        const V d = get(x + i, k) - load(pivot + j);
-        store(s1 + j, load(s1 + j) + d);
-        store(s2 + j, fma(d, d, load(s2 + j)));
-      });
+  each_panel<T>(t, false, [&](auto panel, int64_t i, int64_t j, int64_t k, int64_t rows) FASTNN_LAMBDA_INLINE {
+    constexpr int P = decltype(panel)::count;
+    V a[P], b[P];
+#pragma GCC unroll 4
+    for (int v = 0; v < P; ++v) a[v] = b[v] = V{};
+    for (int64_t r = 0; r < rows; ++r, i += t.pitch) {
+#pragma GCC unroll 4
+      for (int v = 0; v < P; ++v) f(a[v], b[v], i + v * W, j + v * W, k);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < P; ++v) {
+      store(s1 + j + v * W, load(s1 + j + v * W) + a[v]);
+      store(s2 + j + v * W, load(s2 + j + v * W) + b[v]);
+    }
+  });
 }
 
 /// Mean and sum of squares about it of every column of a tile. The sums are taken about a pivot, the mean of a few
 /// rows; where that turns out far from the mean (squares of their distance are most of the sum), once more about the
 /// mean.
 template <class T>
-void tile_moments(double* mean, double* squares, const T* x, const Tile& t) {
+void tile_moments(double* mean, double* squares, const T* x, const Tile& t, const ChannelShape& p) {
   typedef Vec<T> V;
   T pivot[kWidest + kLanes<T>], s1[kWidest + kLanes<T>], s2[kWidest + kLanes<T>];
   const int64_t probes = smaller(t.rows, 8);
@@ -105,8 +42,14 @@ void tile_moments(double* mean, double* squares, const T* x, const Tile& t) {
     store(pivot + j, sum * share);
   });
   const double count = double(t.rows);
+  const int64_t ahead = ahead_of(x, 2, t, p);
   for (int pass = 0; pass < 2; ++pass) {
-    sums_about(s1, s2, x, pivot, t);
+    column_sums(s1, s2, t, [&](V& a, V& b, int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+      fetch(x + i, ahead);
+      const V d = get(x + i, k) - load(pivot + j);
+      a += d;
+      b = fma(d, d, b);
+    });
     const V n = splat<V>(count), most = splat<V>(0.9);
     IntOf<V> far = IntOf<V>{};
     each_vector<T>(t.w, [&](int64_t j, int64_t k) {
@@ -118,8 +61,9 @@ void tile_moments(double* mean, double* squares, const T* x, const Tile& t) {
     const V per = splat<V>(1.0 / count);
     each_vector<T>(t.w, [&](int64_t j, int64_t) { store(pivot + j, fma(load(s1 + j), per, load(pivot + j))); });
   }
+  const double per = 1 / count;
   for (int64_t j = 0; j < t.w; ++j) {
-    const double d = double(s1[j]) / count, m2 = double(s2[j]) - double(s1[j]) * d;
+    const double d = double(s1[j]) * per, m2 = double(s2[j]) - double(s1[j]) * d;
     mean[j] = double(pivot[j]) + d;
     squares[j] = m2 < 0 ? 0 : m2;
   }
@@ -157,7 +101,7 @@ void stats(double* out, double* part, double* sums, const T* x, const ChannelSha
   const int64_t width = p.width(), all = p.all_blocks(), outputs = p.n * p.groups;
   each_tile(p, false, [&](const Tile& t) {
     double* to = part + (t.n * all + t.block) * 2 * width + t.j0;
-    tile_moments(to, to + width, x + t.start, t);
+    tile_moments(to, to + width, x + t.start, t, p);
   });
   const auto at = [=](int64_t n, int64_t b, int64_t j) { return part + (n * all + b) * 2 * width + j; };
   const double per = 1 / double(p.s);
@@ -200,45 +144,62 @@ void running(T* running_mean, T* running_var, int64_t* batches, const double* st
   }
 }
 
+/// f(column, channel, group) over the columns of a tile that differ: a widened row repeats its channels.
+template <class F>
+FASTNN_INLINE void each_channel(const Tile& t, const ChannelShape& p, const F& f) {
+  const int64_t wide = p.c / p.groups, distinct = smaller(t.w, p.c);
+  if (wide == 1)
+    for (int64_t j = 0; j < distinct; ++j) f(j, t.j0 + j, t.j0 + j);
+  else
+    for (int64_t j = 0; j < distinct; ++j) f(j, t.j0 + j, (t.j0 + j) / wide);
+}
+/// The columns of a widened row from its first channels.
+template <class T>
+FASTNN_INLINE void widen(T* v, const Tile& t, const ChannelShape& p) {
+  for (int64_t j = p.c; j < t.w; ++j) v[j] = v[j - p.c];
+}
+
 /// Coefficients of the columns of a tile: y = (x - m) scale + shift, with m rounded to T and the rest of the mean in
 /// shift.
 template <class T>
 void tile_coefficients(T* m, T* scale, T* shift, const double* stats, const T* weight, const T* bias, const Tile& t,
                        const ChannelShape& p) {
-  const int64_t wide = p.c / p.groups;
   const double *mean = stats + t.n * p.groups, *r = mean + p.n * p.groups;
-  const int64_t distinct = smaller(t.w, p.c);  // a widened row repeats its channels
-  for (int64_t j = 0; j < distinct; ++j) {
-    const int64_t c = t.j0 + j, g = wide == 1 ? c : c / wide;
+  each_channel(t, p, [&](int64_t j, int64_t c, int64_t g) FASTNN_LAMBDA_INLINE {
     const double s = weight != nullptr ? r[g] * double(weight[c]) : r[g];
     m[j] = T(mean[g]);
     scale[j] = T(s);
     shift[j] = T((bias != nullptr ? double(bias[c]) : 0) - (mean[g] - double(m[j])) * s);
-  }
-  for (int64_t j = distinct; j < t.w; ++j) m[j] = m[j - p.c], scale[j] = scale[j - p.c], shift[j] = shift[j - p.c];
+  });
+  widen(m, t, p), widen(scale, t, p), widen(shift, t, p);
 }
 
 template <class T>
 void apply(T* y, const T* x, const double* stats, const T* weight, const T* bias, const ChannelShape& p) {
   typedef Vec<T> V;
+  constexpr int64_t W = kLanes<T>;
   each_tile(p, true, [&](const Tile& t) {
     T m[kWidest + kLanes<T>], scale[kWidest + kLanes<T>], shift[kWidest + kLanes<T>];
     tile_coefficients(m, scale, shift, stats, weight, bias, t, p);
     const T* in = x + t.start;
     T* out = y + t.start;
     const bool streams = streams_of(out, 2, t, p);
-    const auto one = [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-      put(out + i, fma(get(in + i, k) - load(m + j), load(scale + j), load(shift + j)), k);
-    };
-    each_group<T>(
-        t,
-        [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-          const V a = load(m + j), b = load(scale + j), c = load(shift + j);
-#pragma GCC unroll 2
-          for (int r = 0; r < kTree; ++r)
-            write(out + i + r * t.pitch, fma(get(in + i + r * t.pitch, k) - a, b, c), k, streams);
-        },
-        one);
+    const int64_t ahead = -ahead_of(x, 2, t, p);
+    each_panel<T>(t, true, [&](auto panel, int64_t i, int64_t j, int64_t k, int64_t rows) FASTNN_LAMBDA_INLINE {
+      constexpr int P = decltype(panel)::count;
+      V a[P], b[P], c[P];
+#pragma GCC unroll 4
+      for (int v = 0; v < P; ++v)
+        a[v] = load(m + j + v * W), b[v] = load(scale + j + v * W), c[v] = load(shift + j + v * W);
+      for (i += (rows - 1) * t.pitch; rows > 0; --rows, i -= t.pitch) {
+#pragma GCC unroll 4
+        for (int v = 0; v < P; ++v) {
+          const int64_t q = i + v * W;
+          fetch(in + q, ahead);
+          write(out + q, fma(get(in + q, k) - a[v], b[v], c[v]), k, streams);
+        }
+      }
+    });
   });
 }
 
@@ -248,77 +209,69 @@ void tile_sums(double* sum, double* dot, const T* dy, const T* x, const double* 
                const ChannelShape& p) {
   typedef Vec<T> V;
   T m[kWidest + kLanes<T>], s1[kWidest + kLanes<T>], s2[kWidest + kLanes<T>];
-  const int64_t wide = p.c / p.groups;
-  for (int64_t j = 0; j < t.w; ++j) m[j] = T(mean[(wide == 1 && t.w <= p.c ? t.j0 + j : (t.j0 + j) % p.c / wide)]);
-  each_vector<T>(t.w, [&](int64_t j, int64_t) { store(s1 + j, V{}), store(s2 + j, V{}); });
-  each_group<T>(
-      t,
-      [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-        const V c = load(m + j);
-        V g[kTree], d[kTree];
-#pragma GCC unroll 2
-        for (int r = 0; r < kTree; ++r) {
-          g[r] = get(dy + i + r * t.pitch, k);
-          d[r] = get(x + i + r * t.pitch, k) - c;
-        }
-        store(s1 + j, load(s1 + j) + (g[0] + g[1]));
-        store(s2 + j, load(s2 + j) + fma(g[1], d[1], g[0] * d[0]));
-      },
-      [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-        const V g = get(dy + i, k), d = get(x + i, k) - load(m + j);
-        store(s1 + j, load(s1 + j) + g);
-        store(s2 + j, fma(g, d, load(s2 + j)));
-      });
+  each_channel(t, p, [&](int64_t j, int64_t, int64_t g) FASTNN_LAMBDA_INLINE { m[j] = T(mean[g]); });
+  widen(m, t, p);
+  const int64_t ahead = ahead_of(x, 3, t, p);
+  column_sums(s1, s2, t, [&](V& a, V& b, int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
+    fetch(dy + i, ahead);
+    fetch(x + i, ahead);
+    const V g = get(dy + i, k);
+    a += g;
+    b = fma(g, get(x + i, k) - load(m + j), b);
+  });
   for (int64_t j = 0; j < t.w; ++j) sum[j] = double(s1[j]), dot[j] = double(s2[j]);
 }
 
-/// dx = a dy + b (x - m) + c on the columns of a tile.
+/// dx = a dy + b (x - m) + c on the columns of a tile. slope: b; share: c for m = mean.
 template <class T>
-void tile_gradient(T* dx, const T* dy, const T* x, const double* stats, const double* sums, const T* weight,
-                   const Tile& t, const ChannelShape& p) {
+void tile_gradient(T* dx, const T* dy, const T* x, const double* stats, const double* share, const double* slope,
+                   const T* weight, const Tile& t, const ChannelShape& p) {
   typedef Vec<T> V;
-  const bool streams = streams_of(dx, 3, t, p);
+  constexpr int64_t W = kLanes<T>;
   T m[kWidest + kLanes<T>], a[kWidest + kLanes<T>], b[kWidest + kLanes<T>], c[kWidest + kLanes<T>];
-  const int64_t wide = p.c / p.groups, outputs = p.n * p.groups;
-  const double count = double(p.s) * double(wide);
-  const double *total = sums + t.n * 2 * p.c, *dot = total + p.c;
-  const int64_t distinct = smaller(t.w, p.c);
-  double share = 0, slope = 0;  // A / (S W) and B / (S W) of the group at hand
-  int64_t known = -1;
-  for (int64_t j = 0; j < distinct; ++j) {
-    const int64_t ch = t.j0 + j, g = ch / wide;
-    const double mean = stats[t.n * p.groups + g], r = stats[outputs + t.n * p.groups + g];
-    if (g != known) {
-      share = slope = 0;
-      for (int64_t i = g * wide; i < (g + 1) * wide; ++i) {
-        const double w = weight != nullptr ? double(weight[i]) : 1;
-        share += w * total[i];
-        slope += w * dot[i];  // already times r: xhat
-      }
-      share /= count, slope /= count, known = g;
+  const double *mean = stats + t.n * p.groups, *r = mean + p.n * p.groups;
+  each_channel(t, p, [&](int64_t j, int64_t ch, int64_t g) FASTNN_LAMBDA_INLINE {
+    m[j] = T(mean[g]);
+    a[j] = T(weight != nullptr ? r[g] * double(weight[ch]) : r[g]);
+    b[j] = T(slope[ch]);
+    c[j] = T(share[ch] - slope[ch] * (mean[g] - double(m[j])));
+  });
+  widen(m, t, p), widen(a, t, p), widen(b, t, p), widen(c, t, p);
+  const bool streams = streams_of(dx, 3, t, p);
+  each_panel<T>(t, true, [&](auto panel, int64_t i, int64_t j, int64_t k, int64_t rows) FASTNN_LAMBDA_INLINE {
+    constexpr int P = decltype(panel)::count;
+    V vm[P], va[P], vb[P], vc[P];
+#pragma GCC unroll 4
+    for (int v = 0; v < P; ++v) {
+      vm[v] = load(m + j + v * W), va[v] = load(a + j + v * W);
+      vb[v] = load(b + j + v * W), vc[v] = load(c + j + v * W);
     }
-    const double w = weight != nullptr ? double(weight[ch]) : 1;
-    m[j] = T(mean);
-    a[j] = T(r * w);
-    b[j] = T(-r * r * slope);
-    c[j] = T(-r * share + r * r * slope * (mean - double(m[j])));
+    for (i += (rows - 1) * t.pitch; rows > 0; --rows, i -= t.pitch) {
+#pragma GCC unroll 4
+      for (int v = 0; v < P; ++v) {
+        const int64_t q = i + v * W;
+        write(dx + q, fma(get(dy + q, k), va[v], fma(get(x + q, k) - vm[v], vb[v], vc[v])), k, streams);
+      }
+    }
+  });
+}
+
+/// The sums of a group become what its gradients have in common: share = -r A / (S W), slope = -r^2 B / (S W).
+template <class T>
+void gradient_coefficients(double* sums, const double* stats, const T* weight, const ChannelShape& p) {
+  const int64_t wide = p.c / p.groups;
+  const double per = 1 / (double(p.s) * double(wide));
+  for (int64_t i = 0; i < p.n * p.groups; ++i) {
+    double *total = sums + i / p.groups * 2 * p.c + i % p.groups * wide, *dot = total + p.c;
+    const T* w = weight != nullptr ? weight + i % p.groups * wide : nullptr;
+    double a = 0, b = 0;
+    for (int64_t c = 0; c < wide; ++c) {
+      a += w != nullptr ? double(w[c]) * total[c] : total[c];
+      b += w != nullptr ? double(w[c]) * dot[c] : dot[c];  // already times r: xhat
+    }
+    const double r = stats[p.n * p.groups + i];
+    for (int64_t c = 0; c < wide; ++c) total[c] = -r * a * per, dot[c] = -r * r * b * per;
   }
-  for (int64_t j = distinct; j < t.w; ++j) m[j] = m[j - p.c], a[j] = a[j - p.c], b[j] = b[j - p.c], c[j] = c[j - p.c];
-  const auto one = [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-    put(dx + i, fma(get(dy + i, k), load(a + j), fma(get(x + i, k) - load(m + j), load(b + j), load(c + j))), k);
-  };
-  each_group<T>(
-      t,
-      [&](int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-        const V vm = load(m + j), va = load(a + j), vb = load(b + j), vc = load(c + j);
-#pragma GCC unroll 2
-        for (int r = 0; r < kTree; ++r) {
-          const int64_t q = i + r * t.pitch;
-          const V d = get(dy + q, k), v = get(x + q, k);
-          write(dx + q, fma(d, va, fma(v - vm, vb, vc)), k, streams);
-        }
-      },
-      one);
 }
 
 template <class T>
@@ -349,12 +302,14 @@ void backward(T* dx, T* dweight, T* dbias, double* part, double* sums, const T* 
     dweight[c] = T(dw);
   }
   if (dx == nullptr) return;
+  if (!given) gradient_coefficients(sums, stats, weight, p);
   each_tile(p, true, [&](const Tile& t) {
-    if (!given) return tile_gradient(dx + t.start, dy + t.start, x + t.start, stats, sums, weight, t, p);
+    const double* of = sums + t.n * 2 * p.c;
+    if (!given) return tile_gradient(dx + t.start, dy + t.start, x + t.start, stats, of, of + p.c, weight, t, p);
     T m[kWidest + kLanes<T>], scale[kWidest + kLanes<T>], none[kWidest + kLanes<T>];
     tile_coefficients<T>(m, scale, none, stats, weight, nullptr, t, p);
     for (int64_t r = 0; r < t.rows; ++r)
-      each_vector<T>(t.w, [&](int64_t j, int64_t k) {
+      each_vector<T>(t.w, [&](int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
         const int64_t i = t.start + r * t.pitch + j;
         put(dx + i, get(dy + i, k) * load(scale + j), k);
       });
