@@ -29,6 +29,11 @@ void pack_weight(T* out, const T* B, int64_t b_row, int64_t b_col, int64_t K, in
   });
 }
 
+template <class T>
+FASTNN_INLINE void copy_row(T* to, const T* from, int64_t n) {
+  each_vector<T>(n, [&](int64_t j, int64_t k) { put(to + j, from != nullptr ? get(from + j, k) : Vec<T>{}, k); });
+}
+
 /// The right operand of a product, [K, n]: in panels, or in place where `panels` is null.
 template <class T>
 struct Weight {
@@ -124,9 +129,13 @@ void pack_blocks(T* out, const RnnSizes& z, const T* w, int64_t K, int64_t g0, i
     }
     for (int64_t n0 = 0; n0 < blocks * g.w; n0 += kPanel<T>) {  // the last units: blocks share panels
       const int64_t n = min64(kPanel<T>, blocks * g.w - n0), width = round_up(n, kLanes<T>);
-      for (int64_t k = 0; k < K; ++k, to += width)
-        for (int64_t j = 0; j < width; ++j)
-          to[j] = j < n ? from[k * z.W + (n0 + j) / g.w * z.H + (n0 + j) % g.w] : T{0};
+      for (int64_t j = 0, run; j < width; j += run) {  // columns of one block that are in this panel
+        const int64_t block = (n0 + j) / g.w, unit = (n0 + j) % g.w;
+        run = j < n ? min64(g.w - unit, n - j) : width - j;
+        for (int64_t k = 0; k < K; ++k)
+          copy_row(to + k * width + j, j < n ? from + k * z.W + block * z.H + unit : nullptr, run);
+      }
+      to += K * width;
     }
   });
 }
@@ -156,11 +165,6 @@ struct Rows {
     return most;
   }
 };
-
-template <class T>
-FASTNN_INLINE void copy_row(T* to, const T* from, int64_t n) {
-  each_vector<T>(n, [&](int64_t j, int64_t k) { put(to + j, from != nullptr ? get(from + j, k) : Vec<T>{}, k); });
-}
 
 /// Runs of rows of a direction. No row sees another, so the bits do not depend on the cut, and it may follow the
 /// number of threads.
