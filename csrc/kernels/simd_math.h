@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "kernels/simd.h"
+#include "kernels/simd_single.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
@@ -22,6 +22,12 @@ FASTNN_INLINE V poly(V x, const ElemOf<V> (&c)[N]) {
 #pragma GCC unroll 16
   for (int i = N - 2; i >= 0; --i) p = fma(p, x, splat<V>(c[i]));
   return p;
+}
+
+/// x cut to [low, high]; NaN stays.
+template <class V>
+FASTNN_INLINE V clip(V x, ElemOf<V> low, ElemOf<V> high) {
+  return larger(splat<V>(low), smaller(splat<V>(high), x));
 }
 
 // --- double, lane by lane -----------------------------------------------------------------------------------------
@@ -72,6 +78,13 @@ FASTNN_LIBM2(fmod)
 
 /// 2^n for integers n in [-126, 127].
 FASTNN_INLINE f32v pow2(i32v n) { return as_float((i32v)((u32v)(n + 127) << 23)); }
+FASTNN_INLINE f32v pow2(f32v n) {
+#if defined(__AVX512F__)
+  return (f32v)_mm512_scalef_ps((__m512)splat<f32v>(1.0), (__m512)n);
+#else
+  return pow2(to_int(n));
+#endif
+}
 
 /// p * 2^n, rounded once, for integral |n| <= 250.
 FASTNN_INLINE f32v scale2(f32v p, f32v n) {
@@ -94,8 +107,7 @@ FASTNN_INLINE f32v exp_tail(f32v r) {
 
 /// e^x = 2^(n + bias) e^r with n = round(x / ln2).
 FASTNN_INLINE f32v exp_biased(f32v x, float bias) {
-  f32v c = x > 90.0f ? splat<f32v>(90.0) : x;
-  c = c < -105.0f ? splat<f32v>(-105.0) : c;
+  const f32v c = clip(x, -105.0f, 90.0f);
   const f32v n = fma(c, splat<f32v>(1.44269504), splat<f32v>(kRoundMagic)) - kRoundMagic;
   f32v r = fma(n, splat<f32v>(-kLn2Hi), c);
   r = fma(n, splat<f32v>(-kLn2Lo), r);
@@ -104,8 +116,7 @@ FASTNN_INLINE f32v exp_biased(f32v x, float bias) {
 FASTNN_INLINE f32v exp(f32v x) { return exp_biased(x, 0.0f); }
 
 FASTNN_INLINE f32v exp2(f32v x) {
-  f32v c = x > 130.0f ? splat<f32v>(130.0) : x;
-  c = c < -151.0f ? splat<f32v>(-151.0) : c;
+  const f32v c = clip(x, -151.0f, 130.0f);
   const f32v n = round(c);
   const f32v r = (c - n) * 0.693147181f;
   return scale2(fma(r * r, exp_tail(r), r) + 1.0f, n);
@@ -113,15 +124,14 @@ FASTNN_INLINE f32v exp2(f32v x) {
 
 /// 2^(n-1) (e^r - 1) + (2^(n-1) - 1/2), doubled at the end so that 2^n does not overflow before e^x does.
 FASTNN_INLINE f32v expm1(f32v x) {
-  f32v c = x > 88.8f ? splat<f32v>(88.8) : x;
-  c = c < -25.0f ? splat<f32v>(-25.0) : c;
+  const f32v c = clip(x, -25.0f, 88.8f);
   const f32v n = fma(c, splat<f32v>(1.44269504), splat<f32v>(kRoundMagic)) - kRoundMagic;
   f32v r = fma(n, splat<f32v>(-kLn2Hi), c);
   r = fma(n, splat<f32v>(-kLn2Lo), r);
   const f32v q = poly(
       r, {5.000000000e-01f, 1.666663587e-01f, 4.166651145e-02f, 8.341510780e-03f, 1.393054263e-03f, 1.504513639e-04f});
   const f32v p = fma(r * r, q, r);
-  const f32v s = pow2(to_int(n - 1.0f));
+  const f32v s = pow2(n - 1.0f);
   const f32v y = fma(s, p, s - 0.5f) * 2.0f;
   return x == 0.0f ? x : (n == 0.0f ? p : y);  // keeps -0 and denormals
 }
@@ -137,12 +147,12 @@ FASTNN_INLINE V sigmoid(V x) {
 /// t / (t + 2) with t = e^(2|x|) - 1.
 FASTNN_INLINE f32v tanh(f32v x) {
   const f32v a = abs(x) * 2.0f;
-  const f32v c = a > 20.0f ? splat<f32v>(20.0) : a;
+  const f32v c = smaller(splat<f32v>(20.0), a);
   const f32v n = fma(c, splat<f32v>(1.44269504), splat<f32v>(kRoundMagic)) - kRoundMagic;
   f32v r = fma(n, splat<f32v>(-kLn2Hi), c);
   r = fma(n, splat<f32v>(-kLn2Lo), r);
   const f32v p = fma(r * r, exp_tail(r), r);
-  const f32v s = pow2(to_int(n));
+  const f32v s = pow2(n);
   const f32v t = fma(s, p, s - 1.0f);
   return copysign(t / (t + 2.0f), x);
 }
@@ -239,115 +249,20 @@ FASTNN_INLINE f32v erf(f32v x) {
                          poly(t, {1.283791661e-01f, -3.761262894e-01f, 1.128361821e-01f, -2.685512602e-02f,
                                   5.190733355e-03f, -8.030750323e-04f, 7.920303324e-05f}),
                          a);
-  const f32v c = a > 4.0f ? splat<f32v>(4.0) : a;
+  const f32v c = smaller(splat<f32v>(4.0), a);
   const f32v large = 1.0f - exp(log_erfc(c));
   return copysign(a < 1.0f ? small : large, x);
 }
 
-// --- trigonometry -------------------------------------------------------------------------------------------------
+}  // namespace
+}  // namespace FASTNN_ISA
+}  // namespace fastnn
 
-/// x = n pi/2 + r, |r| <= pi/4, reduced in double: exact enough up to |x| = 1e6.
-struct Quadrant {
-  f32v r;
-  i32v n;
-};
-FASTNN_INLINE f64v reduce_half(f64v x, f64v n) {
-  // pi/2 in two parts, the first with 33 bits: its product with |n| < 2^20 is exact.
-  return (x - n * 1.57079632673412561417e+00) - n * 6.07710050650619224932e-11;
-}
-FASTNN_INLINE Quadrant reduce_quadrant(f32v x) {
-  const f64v lo = widen_low(x), hi = widen_high(x);
-  const f64v nlo = round(lo * 0.63661977236758134308), nhi = round(hi * 0.63661977236758134308);
-  return {narrow(reduce_half(lo, nlo), reduce_half(hi, nhi)), to_int(narrow(nlo, nhi))};
-}
-FASTNN_INLINE f32v sin_poly(f32v r) {
-  const f32v t = r * r;
-  return fma(r * t, poly(t, {-1.666665524e-01f, 8.332190104e-03f, -1.951840532e-04f}), r);
-}
-FASTNN_INLINE f32v cos_poly(f32v r) {
-  const f32v t = r * r;
-  return fma(t * t, poly(t, {4.166664556e-02f, -1.388730132e-03f, 2.443067024e-05f}),
-             fma(t, splat<f32v>(-0.5), splat<f32v>(1.0)));
-}
-/// Lanes with |x| > 1e6 (and inf, NaN) from libm in double, which reduces any argument; the others from y.
-__attribute__((noinline)) f32v huge_lanes(double (*f)(double), f32v x, f32v y) {
-  for (int i = 0; i < kLanes<float>; ++i)
-    if (!(__builtin_fabsf(x[i]) <= 1e6f)) y[i] = static_cast<float>(f(x[i]));
-  return y;
-}
-#define FASTNN_HUGE(fn) any(~(abs(x) <= 1e6f)) ? huge_lanes(static_cast<double (*)(double)>(::fn), x, y) : y
-FASTNN_INLINE f32v sin(f32v x) {
-  const Quadrant q = reduce_quadrant(x);
-  const f32v v = (q.n & 1) != 0 ? cos_poly(q.r) : sin_poly(q.r);
-  f32v y = as_float(as_int(v) ^ ((q.n & 2) << 30));
-  y = x == 0.0f ? x : y;  // -0
-  return FASTNN_HUGE(sin);
-}
-FASTNN_INLINE f32v cos(f32v x) {
-  const Quadrant q = reduce_quadrant(x);
-  const f32v v = (q.n & 1) != 0 ? sin_poly(q.r) : cos_poly(q.r);
-  const f32v y = as_float(as_int(v) ^ (((q.n + 1) & 2) << 30));
-  return FASTNN_HUGE(cos);
-}
-FASTNN_INLINE f32v tan(f32v x) {
-  const Quadrant q = reduce_quadrant(x);
-  const f32v s = sin_poly(q.r), c = cos_poly(q.r);
-  const i32v odd = (q.n & 1) != 0;
-  f32v y = (odd ? c : s) / (odd ? -s : c);
-  y = x == 0.0f ? x : y;
-  return FASTNN_HUGE(tan);
-}
-#undef FASTNN_HUGE
+#include "kernels/simd_trigonometry.h"
 
-/// atan on [0, 1].
-FASTNN_INLINE f32v atan_unit(f32v a) {
-  const f32v t = a * a;
-  return fma(a * t,
-             poly(t, {-3.333316743e-01f, 1.999414563e-01f, -1.421426535e-01f, 1.067912802e-01f, -7.580927014e-02f,
-                      4.355719313e-02f, -1.658319123e-02f, 2.975037554e-03f}),
-             a);
-}
-constexpr float kHalfPi = 1.57079637f, kHalfPiLow = -4.37113883e-8f;
-FASTNN_INLINE f32v atan(f32v x) {
-  const f32v a = abs(x);
-  const i32v big = a > 1.0f;
-  const f32v u = atan_unit(big ? 1.0f / a : a);
-  return copysign(big ? kHalfPi - (u - kHalfPiLow) : u, x);
-}
-FASTNN_INLINE f32v atan2(f32v y, f32v x) {
-  const f32v ay = abs(y), ax = abs(x);
-  const i32v steep = ay > ax;
-  f32v q = (steep ? ax : ay) / (steep ? ay : ax);
-  q = (ay == 0.0f) & (ax == 0.0f) ? splat<f32v>(0.0) : q;
-  q = (ay == kInf) & (ax == kInf) ? splat<f32v>(1.0) : q;
-  f32v r = atan_unit(q);
-  r = steep ? kHalfPi - (r - kHalfPiLow) : r;
-  r = as_int(x) < 0 ? 2 * kHalfPi - (r - 2 * kHalfPiLow) : r;
-  r = (x != x) | (y != y) ? x + y : r;
-  return copysign(r, y);
-}
-/// (asin a - a) / a^3 as a function of a^2, a <= 1/2.
-FASTNN_INLINE f32v asin_tail(f32v t) {
-  return poly(t, {1.666675508e-01f, 7.495190203e-02f, 4.548414424e-02f, 2.411031909e-02f, 4.228570685e-02f});
-}
-/// Above 1/2: asin a = pi/2 - 2 asin(sqrt((1 - a) / 2)).
-FASTNN_INLINE f32v asin(f32v x) {
-  const f32v a = abs(x);
-  const i32v big = a > 0.5f;
-  const f32v t = big ? (1.0f - a) * 0.5f : a * a;
-  const f32v s = big ? sqrt(t) : a;
-  const f32v u = fma(s * t, asin_tail(t), s);
-  return copysign(big ? kHalfPi - (u + u - kHalfPiLow) : u, x);
-}
-FASTNN_INLINE f32v acos(f32v x) {
-  const f32v a = abs(x);
-  const i32v big = a > 0.5f;
-  const f32v t = big ? (1.0f - a) * 0.5f : a * a;
-  const f32v s = big ? sqrt(t) : a;
-  const f32v u = fma(s * t, asin_tail(t), s);
-  const f32v near = x < 0.0f ? 2 * kHalfPi - (u + u - 2 * kHalfPiLow) : u + u;
-  return big ? near : kHalfPi - (copysign(u, x) - kHalfPiLow);
-}
+namespace fastnn {
+namespace FASTNN_ISA {
+namespace {
 
 // --- powers -------------------------------------------------------------------------------------------------------
 
@@ -364,8 +279,7 @@ FASTNN_INLINE f64v pow_half(f64v a, f64v y) {
       poly(s2, {2.88539008177792722e+00, 9.61796693924308110e-01, 5.77078017257348086e-01, 4.12198400370405837e-01,
                 3.20616503383340801e-01, 2.61440608093915727e-01, 2.42959142219059343e-01});
   f64v t = y * fma(s, p, e);
-  t = t > 1000.0 ? splat<f64v>(1000.0) : t;
-  t = t < -1000.0 ? splat<f64v>(-1000.0) : t;
+  t = clip(t, -1000.0, 1000.0);
   const f64v shifted = t + 6755399441055744.0;  // 1.5 * 2^52: rounds to an integer in the low bits
   const f64v f = t - (shifted - 6755399441055744.0);
   const f64v q =

@@ -8,29 +8,32 @@ namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-/// a > b ? a : b in one instruction: b where either is NaN.
-FASTNN_INLINE f32v larger(f32v a, f32v b) {
+/// larger: a > b ? a : b, smaller: a < b ? a : b, in one instruction: b where either is NaN.
 #if defined(__AVX512F__)
-  return (f32v)_mm512_max_ps((__m512)a, (__m512)b);
+FASTNN_INLINE f32v larger(f32v a, f32v b) { return (f32v)_mm512_max_ps((__m512)a, (__m512)b); }
+FASTNN_INLINE f64v larger(f64v a, f64v b) { return (f64v)_mm512_max_pd((__m512d)a, (__m512d)b); }
+FASTNN_INLINE f32v smaller(f32v a, f32v b) { return (f32v)_mm512_min_ps((__m512)a, (__m512)b); }
+FASTNN_INLINE f64v smaller(f64v a, f64v b) { return (f64v)_mm512_min_pd((__m512d)a, (__m512d)b); }
 #elif defined(__AVX2__)
-  return (f32v)_mm256_max_ps((__m256)a, (__m256)b);
+FASTNN_INLINE f32v larger(f32v a, f32v b) { return (f32v)_mm256_max_ps((__m256)a, (__m256)b); }
+FASTNN_INLINE f64v larger(f64v a, f64v b) { return (f64v)_mm256_max_pd((__m256d)a, (__m256d)b); }
+FASTNN_INLINE f32v smaller(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a, (__m256)b); }
+FASTNN_INLINE f64v smaller(f64v a, f64v b) { return (f64v)_mm256_min_pd((__m256d)a, (__m256d)b); }
 #elif defined(__x86_64__)
-  return (f32v)_mm_max_ps((__m128)a, (__m128)b);
+FASTNN_INLINE f32v larger(f32v a, f32v b) { return (f32v)_mm_max_ps((__m128)a, (__m128)b); }
+FASTNN_INLINE f64v larger(f64v a, f64v b) { return (f64v)_mm_max_pd((__m128d)a, (__m128d)b); }
+FASTNN_INLINE f32v smaller(f32v a, f32v b) { return (f32v)_mm_min_ps((__m128)a, (__m128)b); }
+FASTNN_INLINE f64v smaller(f64v a, f64v b) { return (f64v)_mm_min_pd((__m128d)a, (__m128d)b); }
 #else
+template <class V>
+FASTNN_INLINE V larger(V a, V b) {
   return a > b ? a : b;
-#endif
 }
-FASTNN_INLINE f64v larger(f64v a, f64v b) {
-#if defined(__AVX512F__)
-  return (f64v)_mm512_max_pd((__m512d)a, (__m512d)b);
-#elif defined(__AVX2__)
-  return (f64v)_mm256_max_pd((__m256d)a, (__m256d)b);
-#elif defined(__x86_64__)
-  return (f64v)_mm_max_pd((__m128d)a, (__m128d)b);
-#else
-  return a > b ? a : b;
-#endif
+template <class V>
+FASTNN_INLINE V smaller(V a, V b) {
+  return a < b ? a : b;
 }
+#endif
 
 /// Products of the low halves of the lanes, 64 bits each.
 FASTNN_INLINE u64v multiply_low(u64v a, u64v b) {

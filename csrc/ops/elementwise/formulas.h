@@ -23,38 +23,40 @@ FASTNN_INLINE IntOf<V> is_finite(V x) {
   return abs(x) < splat<V>(__builtin_inf());
 }
 
-/// The left half of the normal distribution Phi and e^(-a^2/2), for a >= 0. Phi(-a) = e^(-a^2/2) m(t) t, t = 1 / (1 +
-/// 0.305 a), m t a polynomial with m(1) = 1/2 (relative error 1.1e-7 up to a = 14): no cancellation, where 1 + erf has
-/// no digits. Both are 0 from a = 13 on (Phi(-13) = 6e-39) and for a NaN, so that the exponential, 2^n 2^f, needs no
-/// other care for its range.
+/// From here on Phi(-a) and e^(-a^2/2) are 0.
+constexpr float kNormalEnd = 13.0f;
+
+/// The left half of the normal distribution Phi and e^(-a^2/2), for a in [0, kNormalEnd]. Phi(-a) = e^(-a^2/2) m(t) t,
+/// t = 1 / (1 + 0.305 a), m t a polynomial with m(1) = 1/2 (relative error 1.1e-7): no cancellation, where 1 + erf has
+/// no digits. The exponential is 2^n 2^f, whose range needs no care here.
 struct NormalTail {
   f32v phi, e;
 };
 FASTNN_INLINE NormalTail normal_tail(f32v a) {
-  const i32v inside = a < 13.0f;
-  const f32v b = inside ? a : f32v{}, t = 1.0f / fma(b, splat<f32v>(0.305), splat<f32v>(1.0));
-  const f32v z = b * b * -0.721347520f, shifted = z + kRoundMagic, f = z - (shifted - kRoundMagic);
+  const f32v t = 1.0f / fma(a, splat<f32v>(0.305), splat<f32v>(1.0));
+  const f32v z = a * a * -0.721347520f, shifted = z + kRoundMagic, f = z - (shifted - kRoundMagic);
   const f32v p =
       poly(f, {1.0f, 6.931471825e-01f, 2.402228117e-01f, 5.550560355e-02f, 9.669759311e-03f, 1.330022700e-03f});
   // The low bits of `shifted` are n: added to the exponent of p.
-  const f32v e = inside ? (f32v)((u32v)p + ((u32v)shifted << 23)) : f32v{};
+  const f32v e = (f32v)((u32v)p + ((u32v)shifted << 23));
   const f32v m = poly(t, {1.216417895e-01f, 1.224338587e-01f, 1.036355198e-01f, 1.202834623e-01f, -3.652442680e-02f,
                           1.840762786e-01f, -1.519994375e-01f, 3.645295547e-02f});
   return {e * (m * t), e};
 }
 FASTNN_INLINE f64v normal_cdf(f64v x) { return 0.5 * (1.0 + erf(x * kSqrtHalf)); }
-/// x Phi(x) = max(x, 0) - a Phi(-a), a = |x|, the second term 0 where Phi(-a) is (infinities).
+/// x Phi(x) = max(x, 0) - a Phi(-a), a = |x|, or 0 where Phi(-a) is 0 (and for a NaN).
 FASTNN_INLINE f32v gelu(f32v x) {
-  const f32v a = abs(x), left = normal_tail(a).phi;
-  return fma(a < 13.0f ? -a : f32v{}, left, x < 0.0f ? f32v{} : x);
+  const f32v b = abs(x), a = b < kNormalEnd ? b : f32v{};
+  return fma(-a, normal_tail(a).phi, larger(f32v{}, x));
 }
 FASTNN_INLINE f64v gelu(f64v x) { return x * normal_cdf(x); }
 /// Phi(x) + x e^(-x^2/2) / sqrt(2 pi).
 FASTNN_INLINE f32v gelu_gradient(f32v g, f32v x) {
-  const f32v a = abs(x);
-  const NormalTail n = normal_tail(a);
-  const f32v cdf = x < 0.0f ? n.phi : 1.0f - n.phi;
-  return g * fma(a < 13.0f ? x : f32v{}, n.e * 0.398942280f, x == x ? cdf : x);
+  const f32v b = abs(x);
+  const i32v inside = b < kNormalEnd;
+  const NormalTail n = normal_tail(inside ? b : f32v{});
+  const f32v left = inside ? n.phi : f32v{}, cdf = x < 0.0f ? left : 1.0f - left;
+  return g * fma(inside ? x : f32v{}, n.e * 0.398942280f, x == x ? cdf : x);
 }
 FASTNN_INLINE f64v gelu_gradient(f64v g, f64v x) {
   return g * (normal_cdf(x) + x * 0.39894228040143267794 * exp(x * x * -0.5));

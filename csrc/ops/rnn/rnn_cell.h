@@ -12,12 +12,6 @@ namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-/// x cut to [-bound, bound]; NaN stays.
-FASTNN_INLINE f32v cut_to(f32v x, float bound) {
-  const f32v c = x > bound ? splat<f32v>(bound) : x;
-  return c < -bound ? splat<f32v>(-bound) : c;
-}
-
 /// n = round(x / ln 2) and p = e^r - 1 of the rest r.
 struct ExpParts {
   f32v n, p;
@@ -27,25 +21,16 @@ FASTNN_INLINE ExpParts exp_parts(f32v x) {
   const f32v r = fma(n, splat<f32v>(-0.693147181), x);
   return {n, fma(r * r, exp_tail(r), r)};
 }
-/// 2^n for whole |n| < 126.
-FASTNN_INLINE f32v whole_pow2(f32v n) {
-#if defined(__AVX512F__)
-  return scale2(splat<f32v>(1.0), n);
-#else
-  return pow2(to_int(n));
-#endif
-}
-
 /// 1 + e^-x.
 FASTNN_INLINE f32v sigmoid_divisor(f32v x) {
-  const ExpParts e = exp_parts(-cut_to(x, 43.0f));
-  const f32v s = whole_pow2(e.n);
+  const ExpParts e = exp_parts(-clip(x, -43.0f, 43.0f));
+  const f32v s = pow2(e.n);
   return fma(s, e.p, s + 1.0f);
 }
 /// e^2x - 1.
 FASTNN_INLINE f32v tanh_dividend(f32v x) {
-  const ExpParts e = exp_parts(cut_to(x + x, 20.0f));
-  const f32v s = whole_pow2(e.n);
+  const ExpParts e = exp_parts(clip(x + x, -20.0f, 20.0f));
+  const f32v s = pow2(e.n);
   return fma(s, e.p, s - 1.0f);
 }
 
