@@ -84,6 +84,22 @@ def test_row_alone_and_in_a_batch():
         assert (F.avg_pool2d(x[n], 3, 2, 1).numpy() == whole[n]).all()
 
 
+@pytest.mark.parametrize("pool", (F.max_pool2d, F.avg_pool2d))
+@pytest.mark.parametrize("window", ((3, 2, 1), (2, 2, 0)))
+def test_images_too_large_for_the_caches(pool, window):
+    """Large results are written past the caches, large inputs fetched ahead: the same numbers as from one image."""
+    x = fastnn.randn(9, 112, 112, 64).requires_grad_()
+    y = pool(x, *window)
+    g = fastnn.randn(*y.shape)
+    y.backward(g)
+    for n in (0, 8):
+        one = x[n].detach().requires_grad_()
+        z = pool(one, *window)
+        z.backward(g[n])
+        assert (z.detach().numpy() == y[n].detach().numpy()).all()
+        assert (one.grad.numpy() == x.grad[n].numpy()).all()
+
+
 @pytest.mark.skipif(torch is None, reason="PyTorch is not installed")
 @pytest.mark.parametrize("seed", range(60))
 def test_random_windows(seed):

@@ -24,74 +24,69 @@ FASTNN_INLINE void mean_of_window(T* y, const T* x, const Span& d, const Span& h
   for (int v = 0; v < n; ++v) store_block<B>(y + v * kLanes<T>, sum[v] / divisor, part);
 }
 
-/// The mean of K x K cells, in n vectors of their channels; `x`: the first cell, `row` to the next row. A division only
-/// where the quotient needs one: a mean of ones is one.
+/// The mean of K x K cells in each of n vectors of channels; `x`: the first cell, `row` to the next row. A vector is
+/// written before the next is read: so x is read in the order of memory.
 template <int K, int n, class T>
 FASTNN_INLINE void mean_of_square(T* y, const T* x, int64_t row, int64_t C) {
-  Vec<T> sum[n];
+#pragma GCC unroll 8
+  for (int v = 0; v < n; ++v, x += kLanes<T>, y += kLanes<T>) {
+    Vec<T> sum;
 #pragma GCC unroll 3
-  for (int j = 0; j < K; ++j, x += row) {
-    Vec<T> line[n];
-#pragma GCC unroll 8
-    for (int v = 0; v < n; ++v) line[v] = load(x + v * kLanes<T>);
+    for (int j = 0; j < K; ++j) {
+      Vec<T> line = load(x + j * row);
 #pragma GCC unroll 3
-    for (int k = 1; k < K; ++k)
-#pragma GCC unroll 8
-      for (int v = 0; v < n; ++v) line[v] += load(x + k * C + v * kLanes<T>);
-#pragma GCC unroll 8
-    for (int v = 0; v < n; ++v) sum[v] = j == 0 ? line[v] : sum[v] + line[v];
+      for (int k = 1; k < K; ++k) line += load(x + j * row + k * C);
+      sum = j == 0 ? line : sum + line;
+    }
+    store(y, sum * (T(1) / T(K * K)));
   }
-#pragma GCC unroll 8
-  for (int v = 0; v < n; ++v) store(y + v * kLanes<T>, K == 2 ? sum[v] * T(0.25) : sum[v] / T(K * K));
 }
 
-/// `count` windows of K x K cells that lie inside x, `step` elements from one to the next.
 template <int K, class T>
-FASTNN_INLINE void mean_of_squares(T* y, const T* x, int64_t count, int64_t step, int64_t row, int64_t C) {
+FASTNN_INLINE void mean_of_squares(T* y, const T* x, const Squares s, int64_t C) {
   constexpr int64_t L = kLanes<T>;
+  const auto each = [=](int64_t channels, const auto mean) FASTNN_LAMBDA_INLINE {
+    for (int64_t l = 0; l < s.lines; ++l) {
+      const T* from = x + l * s.down;
+      T* to = y + l * s.below;
+      for (int64_t o = 0; o < s.count; ++o, from += s.step, to += channels) mean(to, from);
+    }
+  };
   // Loops with the usual numbers of channels built in read a third faster: addresses cost next to nothing there.
-  const auto built_in = [&](auto vectors) FASTNN_LAMBDA_INLINE {
+  const auto built_in = [=](auto vectors) FASTNN_LAMBDA_INLINE {
     constexpr int n = decltype(vectors)::value;
-    for (int64_t o = 0; o < count; ++o, x += step, y += n * L) mean_of_square<K, n>(y, x, row, n * L);
+    each(n * L, [=](T* to, const T* from) FASTNN_LAMBDA_INLINE { mean_of_square<K, n>(to, from, s.row, n * L); });
   };
   if (C == 8 * L && kVecBytes == 64) return built_in(Vectors<8>());
   if (C == 4 * L) return built_in(Vectors<4>());
   if (C == 2 * L) return built_in(Vectors<2>());
   if (C == L) return built_in(Vectors<1>());
-  for (int64_t o = 0; o < count; ++o, x += step, y += C) {
+  each(C, [=](T* to, const T* from) FASTNN_LAMBDA_INLINE {
     int64_t c = 0;
-    for (; c + 4 * L <= C; c += 4 * L) mean_of_square<K, 4>(y + c, x + c, row, C);
-    for (; c + L <= C; c += L) mean_of_square<K, 1>(y + c, x + c, row, C);
-    if (c < C) mean_of_square<K, 1>(y + C - L, x + C - L, row, C);
-  }
+    for (; c + 4 * L <= C; c += 4 * L) mean_of_square<K, 4>(to + c, from + c, s.row, C);
+    for (; c + L <= C; c += L) mean_of_square<K, 1>(to + c, from + c, s.row, C);
+    if (c < C) mean_of_square<K, 1>(to + C - L, from + C - L, s.row, C);
+  });
 }
 
 template <class T>
 void forward(T* y, const T* x, const PoolGeometry& g, int64_t divisor, bool include_pad) {
-  const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t C = g.channels, row = W.in * C, slice = H.in * row, image = D.in * slice;
-  const Inner inner(W, g.adaptive);
-  parallel_range(g.batch * D.out * H.out, rows_per_task(g, W.out), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const Span d = span_of(D, g.adaptive, r / H.out % D.out), h = span_of(H, g.adaptive, r % H.out);
-      const T* const from = x + r / (D.out * H.out) * image;
-      const int64_t side = W.dilation == 1 ? square_side(g, d.count, h.count, kLanes<T>) : 0;
-      for (int64_t o = 0; o < W.out; ++o) {
-        const Span w = span_of(W, g.adaptive, o);
+  const int64_t C = g.channels, row = g.axis[2].in * C, slice = g.axis[1].in * row;
+  for_windows<T>(
+      g,
+      [&](int64_t side, int64_t window, int64_t first, const Squares& s) FASTNN_LAMBDA_INLINE {
+        if (divisor && divisor != side * side) return false;
+        const auto squares = side == 2 ? mean_of_squares<2, T> : mean_of_squares<3, T>;
+        squares(y + window * C, x + first, s, C);
+        return true;
+      },
+      [&](int64_t window, int64_t image, const Span& d, const Span& h, const Span& w) FASTNN_LAMBDA_INLINE {
         const T by = static_cast<T>(divisor_of(d, h, w, divisor, include_pad));
-        const int64_t first = d.first * slice + h.first * row + w.first * C, to = (r * W.out + o) * C;
-        if (side && by == static_cast<T>(side * side) && o == inner.first && o < inner.end) {
-          const auto squares = side == 2 ? mean_of_squares<2, T> : mean_of_squares<3, T>;
-          squares(y + to, from + first, inner.end - o, W.stride * C, row, C);
-          o = inner.end - 1;
-          continue;
-        }
+        const int64_t from = image * g.axis[0].in * slice + d.first * slice + h.first * row + w.first * C;
         for_channels<T>(C, [&](auto block, int64_t c, int64_t part) FASTNN_LAMBDA_INLINE {
-          mean_of_window<decltype(block)>(y + to + c, from + first + c, d, h, w, slice, row, C, by, part);
+          mean_of_window<decltype(block)>(y + window * C + c, x + from + c, d, h, w, slice, row, C, by, part);
         });
-      }
-    }
-  });
+      });
 }
 
 template <class B, class T>
@@ -107,6 +102,47 @@ FASTNN_INLINE void give_share(T* dx, const T* dy, int64_t count, int64_t step, T
       store_block<B>(to, load_block<B>(to, part) + v[i], part);
     }
 }
+
+// For gather_windows: dy / divisor, for every cell.
+template <class T>
+struct GiveShare {
+  const T* dy;
+  const PoolGeometry* g;
+  int64_t C, divisor;
+  bool include_pad;
+  Inner inner;
+  struct Row {
+    int64_t first;
+    double cells;
+    T share;
+  };
+  Row row(int64_t first, int64_t, int64_t od, int64_t oh) const {
+    const Span d = span_of(g->axis[0], false, od), h = span_of(g->axis[1], false, oh);
+    const double cells = divisor_of(d, h, {0, 1, 0, 1}, divisor, include_pad);
+    return {first, cells, static_cast<T>(1 / (divisor ? cells : 3 * cells))};
+  }
+  // As divisor_of, but without a call, around which all vectors would be saved.
+  FASTNN_INLINE T share_of(const Row& row, int64_t o) const {
+    if (divisor || inner.has(o)) return row.share;
+    const int64_t begin = o * g->axis[2].stride - g->axis[2].pad, in = g->axis[2].in;
+    int64_t end = include_pad ? in + g->axis[2].pad_end : in;
+    end = begin + 3 < end ? begin + 3 : end;
+    return static_cast<T>(1 / (row.cells * (end - (include_pad || begin > 0 ? begin : 0))));
+  }
+  template <class B>
+  FASTNN_INLINE Lanes<T, kBlock<B>> load(B, const Row& row, int64_t o, int64_t c, int64_t part) const {
+    const T share = share_of(row, o);
+    const int64_t from = (row.first + o) * C + c;
+    Lanes<T, kBlock<B>> window;
+#pragma GCC unroll 8
+    for (int v = 0; v < kBlock<B>; ++v) window.lane[v] = load_block<B>(dy + from + v * kLanes<T>, part) * share;
+    return window;
+  }
+  template <class W>
+  FASTNN_INLINE Vec<T> add(Vec<T> sum, const W& window, int v, const Row&, int64_t) const {
+    return sum + window.lane[v];
+  }
+};
 
 template <class T>
 void backward(T* dx, const T* dy, const PoolGeometry& g, int64_t divisor, bool include_pad) {
@@ -135,6 +171,7 @@ void backward(T* dx, const T* dy, const PoolGeometry& g, int64_t divisor, bool i
               return values;
             },
         [](const auto& values, int64_t, int v) FASTNN_LAMBDA_INLINE { return values.lane[v]; });
+  if (gathers(g)) return gather_windows(dx, g, GiveShare<T>{dy, &g, g.channels, divisor, include_pad, inner[2]});
   const int64_t C = g.channels;
   for_rows(dx, g, [&](T* row, int64_t, int64_t windows, int64_t od, int64_t oh) {
     const Span d = span_of(g.axis[0], g.adaptive, od), h = span_of(g.axis[1], g.adaptive, oh);

@@ -70,62 +70,62 @@ FASTNN_INLINE void max_of_window(T* y, int32_t* place, const T* x, const Cells& 
   }
 }
 
-// `count` windows of K x K cells that lie inside x, `step` elements from one to the next. False where there may be a
-// NaN: the sum of all cells is one then (or overflows, or meets both infinities, which is as rare).
+// False where there may be a NaN: the sum of all cells is one then (or overflows, or meets both infinities, which is as
+// rare).
 template <int K, bool kPlace, class T>
-FASTNN_INLINE bool max_of_squares(T* y, int32_t* place, const T* x, int64_t count, int64_t step, int64_t row,
-                                  int64_t C) {
+FASTNN_INLINE bool max_of_squares(T* y, int32_t* place, const T* x, const Squares s, int64_t C, int64_t fetch) {
   Vec<T> check = {};
-  for (int64_t o = 0; o < count; ++o, x += step, y += C, place += C)
-    for_vectors<T>(C, [&](int64_t c) FASTNN_LAMBDA_INLINE {
-      Vec<T> best = load(x + c), sum = best;
-      Codes<T> code = {};
+  for (int64_t l = 0; l < s.lines; ++l)
+    for (int64_t o = 0; o < s.count; ++o) {
+      const T* const from = x + l * s.down + o * s.step;
+      const int64_t to = l * s.below + o * C;
+      if (fetch)
+        for (int64_t j = 0; j < fetch; ++j)
+          for (int64_t i = 0; i < s.step; i += 64 / static_cast<int64_t>(sizeof(T)))
+            __builtin_prefetch(from + s.down + (K - fetch + j) * s.row + i);
+      for_vectors<T>(C, [=, &check](int64_t c) FASTNN_LAMBDA_INLINE {
+        Vec<T> best = load(from + c), sum = best;
+        Codes<T> code = {};
 #pragma GCC unroll 9
-      for (int i = 1; i < K * K; ++i) {
-        const Vec<T> v = load(x + i / K * row + i % K * C + c);
-        if constexpr (kPlace) code = v > best ? all_lanes<T>(i) : code;
-        best = larger(v, best);
-        sum += v;
-      }
-      check += sum;
-      store(y + c, best);
-      if constexpr (kPlace) store_codes<Vectors<1>>(place + c, code, kLanes<T>);
-    });
+        for (int i = 1; i < K * K; ++i) {
+          const Vec<T> v = load(from + i / K * s.row + i % K * C + c);
+          if constexpr (kPlace) code = v > best ? all_lanes<T>(i) : code;
+          best = larger(v, best);
+          sum += v;
+        }
+        check += sum;
+        store(y + to + c, best);
+        if constexpr (kPlace) store_codes<Vectors<1>>(place + to + c, code, kLanes<T>);
+      });
+    }
   return !any(check != check);
 }
 
 template <class T, bool kPlace>
 void forward(T* y, int32_t* place, const T* x, const PoolGeometry& g) {
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  const int64_t C = g.channels, row = W.in * C, slice = H.in * row, image = D.in * slice;
-  const Inner inner(W, g.adaptive);
-  parallel_range(g.batch * D.out * H.out, rows_per_task(g, W.out), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const Span d = span_of(D, g.adaptive, r / H.out % D.out), h = span_of(H, g.adaptive, r % H.out);
-      const T* const from = x + r / (D.out * H.out) * image;
-      const bool dilated = H.dilation != 1 || W.dilation != 1;
-      const int64_t side = dilated ? 0 : square_side(g, d.count == D.kernel ? d.count : 0, h.count, kLanes<T>);
-      for (int64_t o = 0; o < W.out; ++o) {
-        const Span w = span_of(W, g.adaptive, o);
-        Cells cells{{d.count, h.count, w.count},
-                    {D.dilation * slice, H.dilation * row, W.dilation * C},
-                    (d.cell * H.kernel + h.cell) * W.kernel + w.cell,
-                    {H.kernel * W.kernel, W.kernel}};
+  const int64_t C = g.channels, row = W.in * C, slice = H.in * row;
+  const Cells whole{{}, {D.dilation * slice, H.dilation * row, W.dilation * C}, 0, {H.kernel * W.kernel, W.kernel}};
+  // Rows of x that the next line of windows adds are fetched where x is too large for the caches.
+  const int64_t fetch = g.batch * D.in * slice * static_cast<int64_t>(sizeof(T)) < (16 << 20) ? 0
+                        : H.stride < H.kernel                                                 ? H.stride
+                                                                                              : H.kernel;
+  for_windows<T>(
+      g,
+      [&](int64_t side, int64_t window, int64_t first, const Squares& s) FASTNN_LAMBDA_INLINE {
+        const auto squares = side == 2 ? max_of_squares<2, kPlace, T> : max_of_squares<3, kPlace, T>;
+        return squares(y + window * C, place + window * C, x + first, s, C, fetch);
+      },
+      [&](int64_t window, int64_t image, const Span& d, const Span& h, const Span& w) FASTNN_LAMBDA_INLINE {
+        Cells cells = whole;
+        cells.count[0] = d.count, cells.count[1] = h.count, cells.count[2] = w.count;
+        cells.code = d.cell * whole.code_step[0] + h.cell * whole.code_step[1] + w.cell;
         if (d.count == 0 || h.count == 0 || w.count == 0) cells.code = -1;
-        const int64_t first = d.first * slice + h.first * row + w.first * C, to = (r * W.out + o) * C;
-        if (side && o == inner.first && o < inner.end) {
-          const auto squares = side == 2 ? max_of_squares<2, kPlace, T> : max_of_squares<3, kPlace, T>;
-          if (squares(y + to, place + to, from + first, inner.end - o, W.stride * C, row, C)) {
-            o = inner.end - 1;
-            continue;
-          }
-        }
+        const int64_t from = image * D.in * slice + d.first * slice + h.first * row + w.first * C;
         for_channels<T>(C, [&](auto block, int64_t c, int64_t part) FASTNN_LAMBDA_INLINE {
-          max_of_window<kPlace, decltype(block)>(y + to + c, place + to + c, from + first + c, cells, part);
+          max_of_window<kPlace, decltype(block)>(y + window * C + c, place + window * C + c, x + from + c, cells, part);
         });
-      }
-    }
-  });
+      });
 }
 
 // dy of one window, given to those of `count` cells of a row, numbered from `number` on, that were its maximum.
@@ -159,6 +159,33 @@ struct Marked {
   int64_t number;
 };
 
+// For gather_windows: dy, for the cell that was the maximum.
+template <class T>
+struct GiveMaximum {
+  const T* dy;
+  const int32_t* place;
+  int64_t C;
+  struct Row {
+    int64_t first, number;
+  };
+  Row row(int64_t first, int64_t number, int64_t, int64_t) const { return {first, number}; }
+  template <class B>
+  FASTNN_INLINE Marked<T, kBlock<B>> load(B, const Row& row, int64_t o, int64_t c, int64_t part) const {
+    Marked<T, kBlock<B>> window;
+    const int64_t from = (row.first + o) * C + c;
+#pragma GCC unroll 8
+    for (int v = 0; v < kBlock<B>; ++v) {
+      window.lane[v] = load_block<B>(dy + from + v * kLanes<T>, part);
+      window.code[v] = load_codes<B>(place + from + v * kLanes<T>, part, T{});
+    }
+    return window;
+  }
+  template <class W>
+  FASTNN_INLINE Vec<T> add(Vec<T> sum, const W& window, int v, const Row& row, int64_t k) const {
+    return window.code[v] == all_lanes<T>(row.number + k) ? sum + window.lane[v] : sum;
+  }
+};
+
 template <class T>
 void backward(T* dx, const T* dy, const int32_t* place, const PoolGeometry& g) {
   if (windows_apart(g))
@@ -180,6 +207,7 @@ void backward(T* dx, const T* dy, const int32_t* place, const PoolGeometry& g) {
         [](const auto& values, int64_t k, int v) FASTNN_LAMBDA_INLINE {
           return values.code[v] == all_lanes<T>(values.number + k) ? values.lane[v] : Vec<T>{};
         });
+  if (gathers(g)) return gather_windows(dx, g, GiveMaximum<T>{dy, place, g.channels});
   const PoolAxis& W = g.axis[2];
   const int64_t C = g.channels;
   for_rows(dx, g, [&](T* row, int64_t number, int64_t windows, int64_t, int64_t) {
@@ -217,7 +245,7 @@ void max_pool_backward(int type, void* dx, const void* dy, const int32_t* place,
 
 void max_pool_indices(int64_t* indices, const int32_t* place, const PoolGeometry& g) {
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
-  parallel_range(g.batch * D.out * H.out, rows_per_task(g, W.out), [&](int64_t begin, int64_t end) {
+  parallel_range(g.batch * D.out * H.out, rows_per_task(g), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t d = window_begin(D, g.adaptive, r / H.out % D.out), h = window_begin(H, g.adaptive, r % H.out);
       for (int64_t o = 0; o < W.out; ++o) {
