@@ -42,7 +42,7 @@ void tile_moments(double* mean, double* squares, const T* x, const Tile& t, cons
     store(pivot + j, sum * share);
   });
   const double count = double(t.rows);
-  const int64_t ahead = ahead_of(x, 2, t, p);
+  const int64_t ahead = ahead_of(x, large(x, 2, p), t);
   for (int pass = 0; pass < 2; ++pass) {
     column_sums(s1, s2, t, [&](V& a, V& b, int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
       fetch(x + i, ahead);
@@ -184,7 +184,7 @@ void apply(T* y, const T* x, const double* stats, const T* weight, const T* bias
     const T* in = x + t.start;
     T* out = y + t.start;
     const bool streams = streams_of(out, 2, t, p);
-    const int64_t ahead = -ahead_of(x, 2, t, p);
+    const int64_t ahead = -ahead_of(x, large(x, 2, p), t);
     each_panel<T>(t, true, [&](auto panel, int64_t i, int64_t j, int64_t k, int64_t rows) FASTNN_LAMBDA_INLINE {
       constexpr int P = decltype(panel)::count;
       V a[P], b[P], c[P];
@@ -211,10 +211,11 @@ void tile_sums(double* sum, double* dot, const T* dy, const T* x, const double* 
   T m[kWidest + kLanes<T>], s1[kWidest + kLanes<T>], s2[kWidest + kLanes<T>];
   each_channel(t, p, [&](int64_t j, int64_t, int64_t g) FASTNN_LAMBDA_INLINE { m[j] = T(mean[g]); });
   widen(m, t, p);
-  const int64_t ahead = ahead_of(x, 3, t, p);
+  // x is from the forward pass, long ago; dy has just been written.
+  const int64_t x_ahead = ahead_of(x, true, t), dy_ahead = ahead_of(dy, large(dy, 3, p), t);
   column_sums(s1, s2, t, [&](V& a, V& b, int64_t i, int64_t j, int64_t k) FASTNN_LAMBDA_INLINE {
-    fetch(dy + i, ahead);
-    fetch(x + i, ahead);
+    fetch(dy + i, dy_ahead);
+    fetch(x + i, x_ahead);
     const V g = get(dy + i, k);
     a += g;
     b = fma(g, get(x + i, k) - load(m + j), b);

@@ -74,12 +74,17 @@ FASTNN_INLINE void each_panel(const Tile& t, bool backwards, const F& f) {
   }
 }
 
-/// Elements from a place to the one that should be fetched beside it, where `arrays` of x's size are too much for the
-/// cache and the rows of a tile follow each other; else 0: nothing.
+/// Whether `arrays` of x's size are too much for the cache.
 template <class T>
-FASTNN_INLINE int64_t ahead_of(const T*, int64_t arrays, const Tile& t, const ChannelShape& p) {
-  const int64_t bytes = static_cast<int64_t>(sizeof(T));
-  return t.w == t.pitch && past_cache(arrays * p.n * p.s * p.c * bytes) ? kAheadBytes / bytes : 0;
+FASTNN_INLINE bool large(const T*, int64_t arrays, const ChannelShape& p) {
+  return past_cache(arrays * p.n * p.s * p.c * static_cast<int64_t>(sizeof(T)));
+}
+
+/// Elements from a place to the one that should be fetched beside it, where x is not in the cache and the rows of a
+/// tile follow each other; else 0: nothing.
+template <class T>
+FASTNN_INLINE int64_t ahead_of(const T*, bool away, const Tile& t) {
+  return away && t.w == t.pitch ? kAheadBytes / static_cast<int64_t>(sizeof(T)) : 0;
 }
 template <class T>
 FASTNN_INLINE void fetch(const T* p, int64_t ahead) {
@@ -90,8 +95,8 @@ FASTNN_INLINE void fetch(const T* p, int64_t ahead) {
 /// (A line of which a part is streamed and a part is not goes to memory twice.)
 template <class T>
 FASTNN_INLINE bool streams_of(const T* y, int64_t arrays, const Tile& t, const ChannelShape& p) {
-  return past_cache(arrays * p.n * p.s * p.c * static_cast<int64_t>(sizeof(T))) && stream_head(y, t.w) == 0 &&
-         t.w % kLanes<T> == 0 && t.pitch * static_cast<int64_t>(sizeof(T)) % kStreamAlign == 0;
+  return large(y, arrays, p) && stream_head(y, t.w) == 0 && t.w % kLanes<T> == 0 &&
+         t.pitch * static_cast<int64_t>(sizeof(T)) % kStreamAlign == 0;
 }
 template <class T>
 FASTNN_INLINE void write(T* p, Vec<T> v, int64_t k, bool streams) {
