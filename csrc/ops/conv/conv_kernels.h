@@ -138,6 +138,19 @@ FASTNN_KERNEL(conv_weight_gradient_f64, const ConvArgs<double>& args, const doub
 FASTNN_CPU_KERNEL(conv_scatter_f32, const ConvArgs<float>& args, float* x, const float* dy, float* scratch)
 FASTNN_CPU_KERNEL(conv_scatter_f64, const ConvArgs<double>& args, double* x, const double* dy, double* scratch)
 
+/// The cost of conv_scatter for a pixel of y, in vectors of products: whole windows, each line of them added to x (24),
+/// or windows of one line, which takes whole vectors for each but adds less.
+template <class T>
+static int64_t conv_scatter_cost(const ConvArgs<T>& g, bool by_line) {
+  const int64_t lines = g.taps[0] * g.taps[1];
+  return by_line ? ((g.taps[2] * g.C + 15) / 16 * g.F + 4) * lines : (g.K() + 15) / 16 * g.F + 24 * lines;
+}
+template <class T>
+static bool conv_scatters_by_line(const ConvArgs<T>& g) {
+  return g.groups == 1 && g.stride[1] == 1 && g.dilation[2] == 1 && g.taps[1] * g.F <= kGemmChunk &&
+         conv_scatter_cost(g, true) < conv_scatter_cost(g, false);
+}
+
 /// Whether conv_scatter is the better adjoint: vectors would be half empty otherwise. Not for strides of one where the
 /// pixels can be widened and that costs less (in vectors of a pixel: products, and what adding up windows takes).
 template <class T>
@@ -149,11 +162,12 @@ static bool conv_scatters(const ConvArgs<T>& g) {
   back.C = g.F, back.F = g.C, back.y = nullptr;
   for (int i = 0; i < 3; ++i) back.out[i] = g.in[i];
   const int64_t P = g.stride[0] * g.stride[1] * g.stride[2] == 1 ? conv_widening(back) : 1;
-  const int64_t windows = (g.K() + 15) / 16 * g.F + 24 * g.taps[0] * g.taps[1];
+  const int64_t windows = conv_scatter_cost(g, conv_scatters_by_line(g));
   return P == 1 || conv_widened_taps(back, P) * g.F / P * g.in_pixels() > windows * g.image_pixels();
 }
 template <class T>
 static int64_t conv_scatter_scratch(const ConvArgs<T>& g) {
+  if (conv_scatters_by_line(g)) return g.taps[0] * g.taps[1] * g.F * ((g.taps[2] * g.C + 15) / 16 * 16);
   return g.groups * g.F * ((g.K() + 15) / 16 * 16);
 }
 
