@@ -84,6 +84,7 @@ def test_an_image_alone_has_the_bits_it_has_in_a_batch(isa):
             ((9, 13, 11, 20), (3, 3), 33, {"padding": 1}),
             ((9, 13, 11, 3), (5, 5), 6, {"stride": 2}),
             ((9, 7, 7, 90), (3, 3), 20, {"padding": 1}),
+            ((9, 28, 28, 1), (5, 5), 6, {"padding": 2}),
             ((9, 13, 11, 20), (3, 3), 20, {"padding": 1, "groups": 20}),
         ]:
             x, b = fastnn.tensor(randn(*shape)), fastnn.tensor(randn(f))
@@ -130,8 +131,14 @@ def test_winograd(shape, f, padding, activation, dilation, isa):
 @pytest.mark.parametrize(
     "shape, f, kernel, kw",
     [
-        ((3, 28, 28, 1), 6, (5, 5), {}),  # pixels taken in twos
-        ((2, 12, 16, 3), 4, (3, 3), {"padding": 1, "activation": "relu"}),  # in fours; the images' gradient too
+        ((3, 28, 28, 1), 6, (5, 5), {}),  # pixels are lanes
+        ((2, 35, 37, 3), 8, (3, 4), {"padding": ((4, 0), (0, 5)), "activation": "relu", "dilation": (2, 1)}),
+        ((2, 210, 260, 2), 7, (2, 3), {"padding": ((0, 0), (5, 1))}),  # in several bands
+        ((3, 5, 40, 8), 2, (5, 7), {"padding": (0, 3)}),
+        ((2, 12, 16, 3), 4, (3, 3), {"padding": 1, "activation": "relu"}),  # taken in fours; the images' gradient too
+        ((2, 11, 24, 6), 4, (3, 3), {"stride": (2, 1), "padding": 1}),
+        ((3, 14, 14, 6), 16, (5, 5), {}),  # the images' gradient by lines
+        ((2, 19, 18, 7), 40, (2, 5), {"stride": (1, 2), "padding": (1, 3), "dilation": (3, 1)}),
         ((2, 13, 24, 5), 3, (3, 2), {"stride": (2, 3), "padding": (1, 0)}),
         ((2, 9, 11, 40), 40, (3, 3), {"padding": 1, "groups": 40, "activation": "relu"}),
         ((3, 10, 25, 19), 19, (2, 3), {"padding": (0, 3), "groups": 19, "stride": 2, "dilation": (3, 1)}),
@@ -176,6 +183,8 @@ def test_gradients_do_not_depend_on_threads():
             (randn(16, 24, 24, 24), randn(3, 3, 1, 24), {"padding": 1, "groups": 24, "stride": 2}),
             (randn(9, 26, 25, 24), randn(2, 2, 1, 24), {"padding": 1, "groups": 24}),
             (randn(24, 28, 28, 1), randn(5, 5, 1, 6), {"padding": 2}),
+            (randn(24, 28, 28, 2), randn(5, 5, 2, 5), {"padding": 2, "stride": 2}),
+            (randn(24, 14, 14, 6), randn(5, 5, 6, 16), {}),
             (randn(16, 16, 16, 16), randn(3, 3, 16, 16), {"padding": 2, "dilation": 2}),
         ]:
             shape = F.conv2d(fastnn.tensor(x), fastnn.tensor(w), **kw).shape

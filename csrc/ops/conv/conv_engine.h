@@ -124,7 +124,7 @@ void forward_band(const Windows<T>& windows, const T* packed, int64_t b, int64_t
         const T* const B = w + panels.first(q) * K + c * chunk * width;
         for (int64_t t = 0; t < tiles; ++t) {
           const int64_t m = cut(pixels, tiles, t), mr = cut(pixels, tiles, t + 1) - m;
-          conv_tile_for<T>(mr, vecs)(runs + firsts[c], firsts[c + 1] - firsts[c], 1, rows + m, B, to + m, column,
+          conv_tile_for<T>(mr, vecs)(runs + firsts[c], firsts[c + 1] - firsts[c], 1, rows + m, B, width, to + m, column,
                                      static_cast<int>(panels.size(q)), finish);
         }
       }
@@ -148,6 +148,19 @@ void conv_forward(const ConvArgs<T>& g, T* packed) {
     const int64_t i = t % parts;
     forward_band(windows, packed, t / parts, cut(panels.count, parts, i), cut(panels.count, parts, i + 1));
   });
+}
+
+/// The sum of `count` rows of n elements (of L, which can be read, where the vectors have no masks), four at a time.
+template <class T>
+Vec<T> sum_of_rows(const T* from, int64_t row, int64_t count, int64_t n) {
+  Vec<T> s[4] = {};
+  const auto at = [=](int64_t i) { return kVecBytes == 64 ? load_n(from + i * row, n) : load(from + i * row); };
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4)
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < 4; ++k) s[k] = s[k] + at(i + k);
+  for (; i < count; ++i) s[0] = s[0] + at(i);
+  return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
 /// One band of dw: rows [m0, m1) of each group's [K, F] added to (or, where `add` is false, written to) partial; the
@@ -199,20 +212,22 @@ void gradient_band(const Windows<T>& windows, const T* dy, int64_t b, int64_t m0
     for (int64_t q = 0; q < panels.count; ++q) {
       const int64_t n = panels.size(q), width = panels.width(q), column = panels.first(q);
       const T* const from = dy + first * dy_pitch + group * g.F + column;
-      pack_panel(packed, width, from, dy_pitch, int64_t{1}, pixels, n);
+      const bool in_place = conv_reads_in_place<T>(n);
+      const T* const B = in_place ? from : packed;
+      const int64_t b_row = in_place ? dy_pitch : width;
+      if (!in_place) pack_panel(packed, width, from, dy_pitch, int64_t{1}, pixels, n);
       if (sums) {
         T* const sum = sums + group * ld + column;
         for (int64_t j = 0; j < width; j += L) {
-          Vec<T> s = {};
-          for (int64_t p = 0; p < pixels; ++p) s = s + load(packed + p * width + j);
+          Vec<T> s = sum_of_rows(B + j, b_row, pixels, min64(L, n - j));
           store(sum + j, add ? load(sum + j) + s : s);
         }
       }
       const int64_t tiles = ceil_div(count, conv_tile_most(width / L));
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t i = cut(count, tiles, t), mr = cut(count, tiles, t + 1) - i;
-        conv_tile_for<T>(mr, width / L)(lines, line_count, step, rows + i, packed, to + i, column, static_cast<int>(n),
-                                        ConvEnd<T>{add, nullptr, Activation::none});
+        conv_tile_for<T>(mr, width / L)(lines, line_count, step, rows + i, B, b_row, to + i, column,
+                                        static_cast<int>(n), ConvEnd<T>{add, nullptr, Activation::none});
       }
     }
   }

@@ -1,6 +1,7 @@
 // The convolutions of float; see conv_kernels.h for the contract, conv_engine.h for the loops, conv_tile.h for the
 // registers.
 #include "ops/conv/conv_depthwise.h"
+#include "ops/conv/conv_planes.h"
 #include "ops/conv/conv_scatter.h"
 #include "ops/conv/conv_widen.h"
 #include "ops/conv/conv_winograd_gradient.h"
@@ -13,6 +14,8 @@ void conv_forward_f32(const ConvArgs<float>& args, float* scratch) {
     depthwise_forward(args, scratch);
   else if (conv_winograds(args))
     winograd_forward(args, scratch);
+  else if (conv_by_planes(args, false))
+    planes_forward(args, scratch);
   else if (const int64_t P = conv_widening(args); P > 1)
     widened_forward(args, P, scratch);
   else
@@ -24,6 +27,8 @@ void conv_weight_gradient_f32(const ConvArgs<float>& args, const float* dy, floa
     depthwise_weight_gradient(args, dy, dw, db, scratch);
   else if (conv_winograds_gradient(args))
     winograd_weight_gradient(args, dy, dw, db, scratch);
+  else if (conv_by_planes(args, true))
+    planes_weight_gradient(args, dy, dw, db, scratch);
   else if (const int64_t P = conv_widening(args); P > 1)
     widened_weight_gradient(args, P, dy, dw, db, scratch);
   else

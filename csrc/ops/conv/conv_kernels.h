@@ -85,9 +85,35 @@ static int64_t conv_widened_taps(const ConvArgs<T>& g, int64_t P) {
   return g.taps[0] * g.taps[1] * (g.taps[2] + (P - 1) * g.stride[2]);
 }
 
+/// Whether pixels are the lanes (conv_planes.h), in the sums over windows or in the gradient of w: few channels on both
+/// sides, and less work than with widened pixels.
+constexpr int kConvPlanes = 8;
+template <class T>
+static bool conv_by_planes(const ConvArgs<T>& g, bool gradient) {
+  bool fits = sizeof(T) == 4 && g.groups == 1 && g.C >= 1 && g.C <= kConvPlanes && g.F >= 1 && g.F <= kConvPlanes;
+  for (int i = 0; i < 3; ++i) fits = fits && g.stride[i] == 1 && g.out[i] >= 1;
+  if (!fits || g.in[0] != 1 || g.out[0] != 1 || g.taps[0] != 1 || g.pad[0] != 0) return false;
+  if (g.y != nullptr && g.y_at[2] != g.F && g.out[2] > 1) return false;
+  // In products of vectors for an image. Loads cross cache lines: with one plane of y two for each product, and too
+  // many in the gradient of few taps. To bring channels apart and together a vector takes as long as four products;
+  // widened pixels reach two thirds of their speed.
+  const int64_t pitch = g.out[2] + (g.taps[2] - 1) * g.dilation[2];
+  int64_t cost = (g.out[1] * pitch + 15) / 16 * g.K() * (g.F == 1 ? 2 : g.F);
+  if (gradient && g.taps[2] <= 3) cost += cost / 2;
+  cost += 4 * (g.in[1] * ((g.in[2] + 15) / 16) * g.C * (g.C - 1) + g.out[1] * ((g.out[2] + 15) / 16) * g.F * (g.F - 1));
+  const int64_t P = conv_widening(g);
+  return cost < g.image_pixels() / P * conv_widened_taps(g, P) * g.C * 3 / 2;
+}
+/// Parts of the sum over images and bands in the gradient of w, by the batch alone.
+template <class T>
+static int64_t conv_planes_parts(const ConvArgs<T>& g) {
+  return g.N < 1 ? 1 : g.N < 16 ? g.N : 16;
+}
+
 /// Elements of working memory that conv_forward needs for its packed weights.
 template <class T>
 static int64_t conv_forward_scratch(const ConvArgs<T>& g) {
+  if (conv_by_planes(g, false)) return g.K() * g.F + 16 * (g.C * g.C + g.F * g.F);
   if (conv_winograds(g)) return 16 * g.C * g.F;
   const int64_t P = conv_widening(g);
   if (P > 1) return conv_widened_taps(g, P) * g.C * (16 + P * g.F) + P * g.F;
@@ -116,6 +142,7 @@ static int64_t conv_weight_parts(const ConvArgs<T>& g) {
 /// Elements of working memory of conv_weight_gradient: partial results of dw and of the bias gradient.
 template <class T>
 static int64_t conv_weight_scratch(const ConvArgs<T>& g) {
+  if (conv_by_planes(g, true)) return conv_planes_parts(g) * (g.K() + 1) * g.F + 16 * (g.C * g.C + g.F * g.F);
   const int64_t P = conv_widening(g);
   if (P > 1) return (16 * 16 + P * g.F) * (conv_widened_taps(g, P) * g.C + 1);
   const int64_t rows = conv_winograds_gradient(g) ? 16 * g.C : g.K();
@@ -160,7 +187,8 @@ static bool conv_scatters(const ConvArgs<T>& g) {
     return false;
   ConvArgs<T> back = g;
   back.C = g.F, back.F = g.C, back.y = nullptr;
-  for (int i = 0; i < 3; ++i) back.out[i] = g.in[i];
+  for (int i = 0; i < 3; ++i) back.in[i] = g.out[i], back.out[i] = g.in[i];
+  if (conv_by_planes(back, false)) return false;
   const int64_t P = g.stride[0] * g.stride[1] * g.stride[2] == 1 ? conv_widening(back) : 1;
   const int64_t windows = conv_scatter_cost(g, conv_scatters_by_line(g));
   return P == 1 || conv_widened_taps(back, P) * g.F / P * g.in_pixels() > windows * g.image_pixels();

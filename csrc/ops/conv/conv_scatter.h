@@ -98,7 +98,7 @@ void scatter_lines(const ConvArgs<T>& g, T* x, const T* dy, const T* packed, int
           const int64_t w = panels.width(q), tiles = ceil_div(pixels, conv_tile_most(w / kLanes<T>));
           for (int64_t t = 0; t < tiles; ++t) {
             const int64_t m = cut(pixels, tiles, t), mr = cut(pixels, tiles, t + 1) - m;
-            conv_tile_for<T>(mr, w / kLanes<T>)(&all, 1, 1, rows + m, packed + (group * ld + panels.first(q)) * g.F,
+            conv_tile_for<T>(mr, w / kLanes<T>)(&all, 1, 1, rows + m, packed + (group * ld + panels.first(q)) * g.F, w,
                                                 to + m, panels.first(q), static_cast<int>(w),
                                                 ConvEnd<T>{false, nullptr, Activation::none});
           }
@@ -184,7 +184,7 @@ void sum_lines(const ConvArgs<T>& g, T* x, const T* dy, const T* packed, int64_t
         const T* const B = packed + (t * panels.pitch() + panels.first(q)) * g.taps[1] * g.F + first * g.F * w;
         for (int64_t k = 0; k < tiles; ++k) {
           const int64_t m = cut(pixels, tiles, k), mr = cut(pixels, tiles, k + 1) - m;
-          conv_tile_for<T>(mr, w / L)(runs, last - first, 1, rows + m, B, to + m, panels.first(q),
+          conv_tile_for<T>(mr, w / L)(runs, last - first, 1, rows + m, B, w, to + m, panels.first(q),
                                       static_cast<int>(panels.size(q)), ConvEnd<T>{reached, nullptr, Activation::none});
         }
       }

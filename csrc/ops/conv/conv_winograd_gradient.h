@@ -26,8 +26,8 @@ struct Tiles {
            int64_t width, bool add) const {
     const ConvEnd<float> end{add, nullptr, Activation::none};
     int64_t i = 0;
-    for (; i + most <= count; i += most) whole(&terms, 1, step, rows + i, B, to + i, column, int(width), end);
-    if (rest) rest(&terms, 1, step, rows + i, B, to + i, column, int(width), end);
+    for (; i + most <= count; i += most) whole(&terms, 1, step, rows + i, B, width, to + i, column, int(width), end);
+    if (rest) rest(&terms, 1, step, rows + i, B, width, to + i, column, int(width), end);
   }
 };
 
