@@ -32,9 +32,15 @@ struct Max {
   static constexpr T identity() {
     return static_cast<T>(-__builtin_inf());
   }
+  /// The accumulator comes first: whether the new element is NaN is known before the accumulator is.
   template <class V>
   FASTNN_INLINE V operator()(V a, V b) const {
-    return max(a, b);
+    if constexpr (sizeof(V) == kVecBytes) {
+      const V m = larger(b, a);
+      return b != b ? b : m;
+    } else {
+      return max(a, b);
+    }
   }
   template <class V>
   static FASTNN_INLINE auto lanes(V v) {
@@ -46,9 +52,15 @@ struct Min {
   static constexpr T identity() {
     return static_cast<T>(__builtin_inf());
   }
+  /// The accumulator comes first: whether the new element is NaN is known before the accumulator is.
   template <class V>
   FASTNN_INLINE V operator()(V a, V b) const {
-    return min(a, b);
+    if constexpr (sizeof(V) == kVecBytes) {
+      const V m = smaller(b, a);
+      return b != b ? b : m;
+    } else {
+      return min(a, b);
+    }
   }
   template <class V>
   static FASTNN_INLINE auto lanes(V v) {

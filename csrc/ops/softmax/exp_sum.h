@@ -45,9 +45,10 @@ FASTNN_INLINE void fetch(const T* p) {
   for (int k = 0; k < kVecBytes / 16; ++k) __builtin_prefetch(p + k * (64 / static_cast<int>(sizeof(T))), kWrite, 3);
 }
 
-/// Sum of e(x - m) over n elements; stored to y where kStore. `next`: see row_ahead.
+/// Sum of e(x - m) over n elements; stored to y where kStore. `next`: see row_ahead; `next_y`: the same for y, 0 where
+/// y is a buffer.
 template <bool kStore, class E, class T>
-FASTNN_INLINE double exp_sum_by(const E& e, T* y, const T* x, int64_t n, T m, int64_t next) {
+FASTNN_INLINE double exp_sum_by(const E& e, T* y, const T* x, int64_t n, T m, int64_t next, int64_t next_y = 0) {
   constexpr int W = kLanes<T>;
   const Vec<T> vm = splat<Vec<T>>(m);
   double total = 0;
@@ -57,7 +58,7 @@ FASTNN_INLINE double exp_sum_by(const E& e, T* y, const T* x, int64_t n, T m, in
     int64_t i = first;
     for (; i + 4 * W <= last; i += 4 * W) {
       fetch<0>(x + i + next);
-      if constexpr (kStore) fetch<1>(y + i + next);
+      if constexpr (kStore) fetch<1>(y + i + next_y);
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
         const Vec<T> v = e(load(x + i + k * W) - vm);
@@ -76,8 +77,9 @@ FASTNN_INLINE double exp_sum_by(const E& e, T* y, const T* x, int64_t n, T m, in
   return total;
 }
 template <bool kStore, class T>
-FASTNN_INLINE double exp_sum(T* y, const T* x, int64_t n, T m, int64_t next) {
-  return ordinary(m) ? exp_sum_by<kStore>(ExpBelow(), y, x, n, m, next) : exp_sum_by<kStore>(Exp(), y, x, n, m, next);
+FASTNN_INLINE double exp_sum(T* y, const T* x, int64_t n, T m, int64_t next, int64_t next_y = 0) {
+  return ordinary(m) ? exp_sum_by<kStore>(ExpBelow(), y, x, n, m, next, next_y)
+                     : exp_sum_by<kStore>(Exp(), y, x, n, m, next, next_y);
 }
 
 /// Largest of n elements; NaN if there is one.

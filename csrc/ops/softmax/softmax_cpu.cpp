@@ -58,7 +58,8 @@ FASTNN_INLINE void line(T* y, const T* x, int64_t n, T* kept, bool streams) {
     finish_line<T, true>(y, x, n, streams, {static_cast<double>(m), exp_sum<false>(y, x, n, m, row_ahead<T>(n))});
   } else {
     T* const e = streams ? kept : y;
-    const Vec<T> scale = splat<Vec<T>>(1.0 / exp_sum<true>(e, x, n, m, row_ahead<T>(n)));
+    const int64_t next = row_ahead<T>(n);
+    const Vec<T> scale = splat<Vec<T>>(1.0 / exp_sum<true>(e, x, n, m, next, streams ? 0 : next));
     transform(y, e, n, streams, [&](Vec<T> v) FASTNN_LAMBDA_INLINE { return v * scale; });
   }
 }
