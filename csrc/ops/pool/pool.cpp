@@ -22,15 +22,14 @@ struct MaxPool {
     const Tensor c = contiguous(x.detach()), y = empty(shape, x.dtype());
     saved.keep(place);
     if (y.numel())
-      launch(kernels::max_pool_forward, static_cast<int>(x.dtype()), y.raw(),
-             place.defined() ? place.data<int32_t>() : nullptr, c.raw(), windows);
+      launch(kernels::max_pool_forward, static_cast<int>(x.dtype()), y.raw(), place.defined() ? place.raw() : nullptr,
+             c.raw(), windows);
     return y;
   }
   void backward(const Saved& saved, const std::vector<Tensor>& dys, Grads& dx) {
     const Tensor dy = contiguous(dys[0]), g = empty(from, dy.dtype());
     if (g.numel())
-      launch(kernels::max_pool_backward, static_cast<int>(g.dtype()), g.raw(), dy.raw(), saved[0].data<int32_t>(),
-             windows);
+      launch(kernels::max_pool_backward, static_cast<int>(g.dtype()), g.raw(), dy.raw(), saved[0].raw(), windows);
     dx[0] = g;
   }
 };
@@ -88,12 +87,13 @@ struct MaxUnpool {
 MaxPooled run_max_pool(const char* op, const Tensor& x, const PoolGeometry& g, const Dims& shape, bool return_indices) {
   const DeviceGuard here(x.device());
   Tensor place;
-  if (return_indices || (grad_enabled() && x.requires_grad())) place = empty(shape, DType::int32);
+  if (return_indices || (grad_enabled() && x.requires_grad()))
+    place = empty(shape, byte_places(g) ? DType::uint8 : DType::int32);
   MaxPooled out;
   out.values = apply<MaxPool>(x, place, op, g, shape);
   if (!return_indices) return out;
   out.indices = empty(shape, DType::int64);
-  if (out.indices.numel()) launch(kernels::max_pool_indices, out.indices.data<int64_t>(), place.data<int32_t>(), g);
+  if (out.indices.numel()) launch(kernels::max_pool_indices, out.indices.data<int64_t>(), place.raw(), g);
   return out;
 }
 

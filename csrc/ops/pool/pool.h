@@ -63,11 +63,14 @@ PoolGeometry adaptive_windows(const char* op, const Tensor& x, int spatial, cons
 PoolGeometry unpool_windows(const char* op, const Tensor& x, int spatial, const PoolArgs& args, const Dims& output_size,
                             Dims& shape);
 
-/// place: null, or where to put the number of each maximum's cell in its window (row-major; -1: no cell inside x).
-FASTNN_KERNEL(max_pool_forward, int type, void* y, int32_t* place, const void* x, const PoolGeometry& g)
-FASTNN_KERNEL(max_pool_backward, int type, void* dx, const void* dy, const int32_t* place, const PoolGeometry& g)
+/// Whether the number of a cell in its window is kept in a byte, else in an int32.
+inline bool byte_places(const PoolGeometry& g) { return g.axis[0].kernel * g.axis[1].kernel * g.axis[2].kernel <= 255; }
+/// place: null, or where to put the number of each maximum's cell in its window (row-major; all bits set: no cell
+/// inside x).
+FASTNN_KERNEL(max_pool_forward, int type, void* y, void* place, const void* x, const PoolGeometry& g)
+FASTNN_KERNEL(max_pool_backward, int type, void* dx, const void* dy, const void* place, const PoolGeometry& g)
 /// Numbers in windows to positions in images.
-FASTNN_KERNEL(max_pool_indices, int64_t* indices, const int32_t* place, const PoolGeometry& g)
+FASTNN_KERNEL(max_pool_indices, int64_t* indices, const void* place, const PoolGeometry& g)
 /// divisor 0: the window's own size, with the padding it covers where include_pad.
 FASTNN_KERNEL(avg_pool_forward, int type, void* y, const void* x, const PoolGeometry& g, int64_t divisor,
               bool include_pad)

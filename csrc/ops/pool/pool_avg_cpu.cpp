@@ -171,7 +171,8 @@ void backward(T* dx, const T* dy, const PoolGeometry& g, int64_t divisor, bool i
               return values;
             },
         [](const auto& values, int64_t, int v) FASTNN_LAMBDA_INLINE { return values.lane[v]; });
-  if (gathers(g)) return gather_windows(dx, g, GiveShare<T>{dy, &g, g.channels, divisor, include_pad, inner[2]});
+  if constexpr (sizeof(T) == 4)  // code for float64 is kept small
+    if (gathers(g)) return gather_windows(dx, g, GiveShare<T>{dy, &g, g.channels, divisor, include_pad, inner[2]});
   const int64_t C = g.channels;
   for_rows(dx, g, [&](T* row, int64_t, int64_t windows, int64_t od, int64_t oh) {
     const Span d = span_of(g.axis[0], g.adaptive, od), h = span_of(g.axis[1], g.adaptive, oh);

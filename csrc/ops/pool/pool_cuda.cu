@@ -17,8 +17,8 @@ Extent cells_of(const PoolGeometry& g) { return {g.axis[0].in, g.axis[1].in, g.a
 
 // --- maxima ---------------------------------------------------------------------------------------------------------
 
-template <class P, class At>
-__global__ void max_windows(P* y, Pack<int32_t, PackTraits<P>::size>* place, const P* x, PoolGeometry g, At places) {
+template <class P, class Q, class At>
+__global__ void max_windows(P* y, Pack<Q, PackTraits<P>::size>* place, const P* x, PoolGeometry g, At places) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
@@ -29,8 +29,8 @@ __global__ void max_windows(P* y, Pack<int32_t, PackTraits<P>::size>* place, con
                w = span_of(W, g.adaptive, p.at[2]);
     const bool none = d.count == 0 || h.count == 0 || w.count == 0;
     P best = pack_of<T, kSize>(static_cast<T>(-INFINITY));
-    Pack<int32_t, kSize> code =
-        pack_of<int32_t, kSize>(none ? -1 : static_cast<int32_t>((d.cell * H.kernel + h.cell) * W.kernel + w.cell));
+    Pack<Q, kSize> code =
+        pack_of<Q, kSize>(static_cast<Q>(none ? -1 : (d.cell * H.kernel + h.cell) * W.kernel + w.cell));
     for (int64_t i = 0; i < d.count; ++i)
       for (int64_t j = 0; j < h.count; ++j) {
         const int64_t line = (p.n * D.in + d.first + i * D.dilation) * H.in + h.first + j * H.dilation;
@@ -40,7 +40,7 @@ __global__ void max_windows(P* y, Pack<int32_t, PackTraits<P>::size>* place, con
           const P v = *from;
 #pragma unroll
           for (int c = 0; c < kSize; ++c)
-            if (v[c] > best[c] || v[c] != v[c]) best[c] = v[c], code[c] = number;
+            if (v[c] > best[c] || v[c] != v[c]) best[c] = v[c], code[c] = static_cast<Q>(number);
         }
       }
     y[e] = best;
@@ -48,9 +48,8 @@ __global__ void max_windows(P* y, Pack<int32_t, PackTraits<P>::size>* place, con
   }
 }
 
-template <class P, class At>
-__global__ void give_maxima(P* dx, const P* dy, const Pack<int32_t, PackTraits<P>::size>* place, PoolGeometry g,
-                            At places) {
+template <class P, class Q, class At>
+__global__ void give_maxima(P* dx, const P* dy, const Pack<Q, PackTraits<P>::size>* place, PoolGeometry g, At places) {
   using T = typename PackTraits<P>::Type;
   constexpr int kSize = PackTraits<P>::size;
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
@@ -68,7 +67,7 @@ __global__ void give_maxima(P* dx, const P* dy, const Pack<int32_t, PackTraits<P
           if (kw < 0) continue;
           const int64_t from = (((p.n * D.out + od) * H.out + oh) * W.out + ow) * packs + p.c;
           const int32_t number = static_cast<int32_t>((kd * H.kernel + kh) * W.kernel + kw);
-          const Pack<int32_t, kSize> code = place[from];
+          const Pack<Q, kSize> code = place[from];
           const P v = dy[from];
 #pragma unroll
           for (int c = 0; c < kSize; ++c)
@@ -80,12 +79,12 @@ __global__ void give_maxima(P* dx, const P* dy, const Pack<int32_t, PackTraits<P
   }
 }
 
-template <class At>
-__global__ void find_indices(int64_t* indices, const int32_t* place, PoolGeometry g, At places) {
+template <class Q, class At>
+__global__ void find_indices(int64_t* indices, const Q* place, PoolGeometry g, At places) {
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
   for (int64_t e = thread_index(); e < places.total; e += thread_count()) {
     const int64_t code = place[e];
-    if (code < 0) {
+    if (place[e] == static_cast<Q>(-1)) {
       indices[e] = -1;
       continue;
     }
@@ -202,30 +201,47 @@ GatherLoop unpool_loop(int64_t batch, int64_t large, int64_t small, int64_t chan
   return loop;
 }
 
-template <class P>
-using Codes = Pack<int32_t, PackTraits<P>::size>;
+// f(null pointer to what a number of a cell is kept in).
+template <class F>
+void with_places(const PoolGeometry& g, const F& f) {
+  if (byte_places(g)) return f(static_cast<uint8_t*>(nullptr));
+  f(static_cast<int32_t*>(nullptr));
+}
+
+template <class P, class Q>
+using Codes = Pack<Q, PackTraits<P>::size>;
 
 }  // namespace
 
-void max_pool_forward(int type, void* y, int32_t* place, const void* x, const PoolGeometry& g) {
+void max_pool_forward(int type, void* y, void* place, const void* x, const PoolGeometry& g) {
   with_packs(type, y, x, g.batch, windows_of(g).axis, g.channels, [&](auto* to, const auto* from, auto places) {
-    using P = decltype(of(to));
-    run(&max_windows<P, decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to,
-        reinterpret_cast<Codes<P>*>(place), from, g, places);
+    with_places(g, [&](auto* tag) {
+      using P = decltype(of(to));
+      using Q = decltype(of(tag));
+      run(&max_windows<P, Q, decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to,
+          static_cast<Codes<P, Q>*>(place), from, g, places);
+    });
   });
 }
 
-void max_pool_backward(int type, void* dx, const void* dy, const int32_t* place, const PoolGeometry& g) {
+void max_pool_backward(int type, void* dx, const void* dy, const void* place, const PoolGeometry& g) {
   with_packs(type, dx, dy, g.batch, cells_of(g).axis, g.channels, [&](auto* to, const auto* from, auto places) {
-    using P = decltype(of(to));
-    run(&give_maxima<P, decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to, from,
-        reinterpret_cast<const Codes<P>*>(place), g, places);
+    with_places(g, [&](auto* tag) {
+      using P = decltype(of(to));
+      using Q = decltype(of(tag));
+      run(&give_maxima<P, Q, decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, to, from,
+          static_cast<const Codes<P, Q>*>(place), g, places);
+    });
   });
 }
 
-void max_pool_indices(int64_t* indices, const int32_t* place, const PoolGeometry& g) {
-  with_positions(g.batch, windows_of(g).axis, g.channels, [&](auto places) {
-    run(&find_indices<decltype(places)>, grid_for(places.total, kThreads), kThreads, 0, indices, place, g, places);
+void max_pool_indices(int64_t* indices, const void* place, const PoolGeometry& g) {
+  with_positions(g.batch, windows_of(g).axis, g.channels, [&](auto positions) {
+    with_places(g, [&](auto* tag) {
+      using Q = decltype(of(tag));
+      run(&find_indices<Q, decltype(positions)>, grid_for(positions.total, kThreads), kThreads, 0, indices,
+          static_cast<const Q*>(place), g, positions);
+    });
   });
 }
 

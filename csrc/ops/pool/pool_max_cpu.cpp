@@ -1,35 +1,41 @@
+#include "kernels/simd_bytes.h"
 #include "ops/pool/window.h"
 
 namespace fastnn {
 namespace FASTNN_ISA {
 namespace {
 
-// Numbers of cells, one a lane; in memory they are int32.
+// Numbers of cells, one a lane; in memory they are bytes or int32 (P).
 template <class T>
 using Codes = IntOf<Vec<T>>;
+
+// The number of no cell. Windows of bytes have no cell 255.
+template <class P>
+constexpr int64_t kNone = sizeof(P) == 1 ? 255 : -1;
 
 template <class T>
 FASTNN_INLINE Codes<T> all_lanes(int64_t code) {
   return Codes<T>{} + static_cast<IntOf<T>>(code);
 }
-template <class B>
-FASTNN_INLINE i32v load_codes(const int32_t* p, int64_t part, float) {
-  return load_block<B>(p, part);
+template <class B, class T>
+FASTNN_INLINE Codes<T> load_codes(const uint8_t* p, int64_t part) {
+  if constexpr (B::value == 0) return load_bytes_n(p, part, Codes<T>{});
+  return load_bytes(p, Codes<T>{});
 }
-template <class B>
-FASTNN_INLINE i64v load_codes(const int32_t* p, int64_t part, double) {
-  i32h h = {};
-  std::memcpy(&h, p, B::value == 0 ? static_cast<size_t>(part) * 4 : sizeof(h));
-  return __builtin_convertvector(h, i64v);
+template <class B, class T>
+FASTNN_INLINE void store_codes(uint8_t* p, Codes<T> codes, int64_t part) {
+  if constexpr (B::value == 0) return store_bytes_n(p, codes, part);
+  store_bytes(p, codes);
 }
-template <class B>
-FASTNN_INLINE void store_codes(int32_t* p, i32v codes, int64_t part) {
-  store_block<B>(p, codes, part);
+template <class B, class T>
+FASTNN_INLINE Codes<T> load_codes(const int32_t* p, int64_t part) {
+  Codes<T> codes = {};
+  for (int64_t i = 0; i < (B::value == 0 ? part : kLanes<T>); ++i) codes[i] = p[i];
+  return codes;
 }
-template <class B>
-FASTNN_INLINE void store_codes(int32_t* p, i64v codes, int64_t part) {
-  const i32h h = __builtin_convertvector(codes, i32h);
-  std::memcpy(p, &h, B::value == 0 ? static_cast<size_t>(part) * 4 : sizeof(h));
+template <class B, class T>
+FASTNN_INLINE void store_codes(int32_t* p, Codes<T> codes, int64_t part) {
+  for (int64_t i = 0; i < (B::value == 0 ? part : kLanes<T>); ++i) p[i] = static_cast<int32_t>(codes[i]);
 }
 
 // The cells of one window inside x: how many, their distance in elements, and the numbers they get.
@@ -38,8 +44,8 @@ struct Cells {
 };
 
 // The maximum of a block of channels and, with kPlace, the number of the cell it is in.
-template <bool kPlace, class B, class T>
-FASTNN_INLINE void max_of_window(T* y, int32_t* place, const T* x, const Cells& w, int64_t part) {
+template <bool kPlace, class B, class T, class P>
+FASTNN_INLINE void max_of_window(T* y, P* place, const T* x, const Cells& w, int64_t part) {
   constexpr int n = kBlock<B>;
   Vec<T> best[n];
   Codes<T> code[n];
@@ -66,14 +72,14 @@ FASTNN_INLINE void max_of_window(T* y, int32_t* place, const T* x, const Cells& 
 #pragma GCC unroll 8
   for (int i = 0; i < n; ++i) {
     store_block<B>(y + i * kLanes<T>, best[i], part);
-    if constexpr (kPlace) store_codes<B>(place + i * kLanes<T>, code[i], part);
+    if constexpr (kPlace) store_codes<B, T>(place + i * kLanes<T>, code[i], part);
   }
 }
 
 // False where there may be a NaN: the sum of all cells is one then (or overflows, or meets both infinities, which is as
 // rare).
 template <int K, bool kPlace, class T>
-FASTNN_INLINE bool max_of_squares(T* y, int32_t* place, const T* x, const Squares s, int64_t C, int64_t fetch) {
+FASTNN_INLINE bool max_of_squares(T* y, uint8_t* place, const T* x, const Squares s, int64_t C, int64_t fetch) {
   Vec<T> check = {};
   for (int64_t l = 0; l < s.lines; ++l)
     for (int64_t o = 0; o < s.count; ++o) {
@@ -95,14 +101,14 @@ FASTNN_INLINE bool max_of_squares(T* y, int32_t* place, const T* x, const Square
         }
         check += sum;
         store(y + to + c, best);
-        if constexpr (kPlace) store_codes<Vectors<1>>(place + to + c, code, kLanes<T>);
+        if constexpr (kPlace) store_codes<Vectors<1>, T>(place + to + c, code, kLanes<T>);
       });
     }
   return !any(check != check);
 }
 
-template <class T, bool kPlace>
-void forward(T* y, int32_t* place, const T* x, const PoolGeometry& g) {
+template <class T, bool kPlace, class P>
+void forward(T* y, P* place, const T* x, const PoolGeometry& g) {
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
   const int64_t C = g.channels, row = W.in * C, slice = H.in * row;
   const Cells whole{{}, {D.dilation * slice, H.dilation * row, W.dilation * C}, 0, {H.kernel * W.kernel, W.kernel}};
@@ -113,14 +119,17 @@ void forward(T* y, int32_t* place, const T* x, const PoolGeometry& g) {
   for_windows<T>(
       g,
       [&](int64_t side, int64_t window, int64_t first, const Squares& s) FASTNN_LAMBDA_INLINE {
-        const auto squares = side == 2 ? max_of_squares<2, kPlace, T> : max_of_squares<3, kPlace, T>;
-        return squares(y + window * C, place + window * C, x + first, s, C, fetch);
+        if constexpr (sizeof(P) == 1) {
+          const auto squares = side == 2 ? max_of_squares<2, kPlace, T> : max_of_squares<3, kPlace, T>;
+          return squares(y + window * C, place + window * C, x + first, s, C, fetch);
+        }
+        return false;  // windows so small have bytes
       },
       [&](int64_t window, int64_t image, const Span& d, const Span& h, const Span& w) FASTNN_LAMBDA_INLINE {
         Cells cells = whole;
         cells.count[0] = d.count, cells.count[1] = h.count, cells.count[2] = w.count;
         cells.code = d.cell * whole.code_step[0] + h.cell * whole.code_step[1] + w.cell;
-        if (d.count == 0 || h.count == 0 || w.count == 0) cells.code = -1;
+        if (d.count == 0 || h.count == 0 || w.count == 0) cells.code = kNone<P>;
         const int64_t from = image * D.in * slice + d.first * slice + h.first * row + w.first * C;
         for_channels<T>(C, [&](auto block, int64_t c, int64_t part) FASTNN_LAMBDA_INLINE {
           max_of_window<kPlace, decltype(block)>(y + window * C + c, place + window * C + c, x + from + c, cells, part);
@@ -129,8 +138,8 @@ void forward(T* y, int32_t* place, const T* x, const PoolGeometry& g) {
 }
 
 // dy of one window, given to those of `count` cells of a row, numbered from `number` on, that were its maximum.
-template <class B, class T>
-FASTNN_INLINE void give_maximum(T* dx, const T* dy, const int32_t* place, int64_t count, int64_t step, int64_t number,
+template <class B, class T, class P>
+FASTNN_INLINE void give_maximum(T* dx, const T* dy, const P* place, int64_t count, int64_t step, int64_t number,
                                 int64_t part) {
   constexpr int n = kBlock<B>;
   Vec<T> v[n];
@@ -138,7 +147,7 @@ FASTNN_INLINE void give_maximum(T* dx, const T* dy, const int32_t* place, int64_
 #pragma GCC unroll 8
   for (int i = 0; i < n; ++i) {
     v[i] = only_new<B, T>(load_block<B>(dy + i * kLanes<T>, part), part);
-    code[i] = load_codes<B>(place + i * kLanes<T>, part, T{});
+    code[i] = load_codes<B, T>(place + i * kLanes<T>, part);
   }
   for (int64_t k = 0; k < count; ++k, dx += step) {
     const Codes<T> here = all_lanes<T>(number + k);
@@ -163,7 +172,7 @@ struct Marked {
 template <class T>
 struct GiveMaximum {
   const T* dy;
-  const int32_t* place;
+  const uint8_t* place;
   int64_t C;
   struct Row {
     int64_t first, number;
@@ -176,7 +185,7 @@ struct GiveMaximum {
 #pragma GCC unroll 8
     for (int v = 0; v < kBlock<B>; ++v) {
       window.lane[v] = load_block<B>(dy + from + v * kLanes<T>, part);
-      window.code[v] = load_codes<B>(place + from + v * kLanes<T>, part, T{});
+      window.code[v] = load_codes<B, T>(place + from + v * kLanes<T>, part);
     }
     return window;
   }
@@ -186,8 +195,8 @@ struct GiveMaximum {
   }
 };
 
-template <class T>
-void backward(T* dx, const T* dy, const int32_t* place, const PoolGeometry& g) {
+template <class T, class P>
+void backward(T* dx, const T* dy, const P* place, const PoolGeometry& g) {
   if (windows_apart(g))
     return give_windows(
         dx, g,
@@ -200,14 +209,15 @@ void backward(T* dx, const T* dy, const int32_t* place, const PoolGeometry& g) {
               for (int v = 0; v < kBlock<B>; ++v) {
                 const int64_t at = window * g.channels + c + v * kLanes<T>;
                 values.lane[v] = load_block<B>(dy + at, part);
-                values.code[v] = load_codes<B>(place + at, part, T{});
+                values.code[v] = load_codes<B, T>(place + at, part);
               }
               return values;
             },
         [](const auto& values, int64_t k, int v) FASTNN_LAMBDA_INLINE {
           return values.code[v] == all_lanes<T>(values.number + k) ? values.lane[v] : Vec<T>{};
         });
-  if (gathers(g)) return gather_windows(dx, g, GiveMaximum<T>{dy, place, g.channels});
+  if constexpr (sizeof(P) == 1 && sizeof(T) == 4)  // code for float64 is kept small
+    if (gathers(g)) return gather_windows(dx, g, GiveMaximum<T>{dy, place, g.channels});
   const PoolAxis& W = g.axis[2];
   const int64_t C = g.channels;
   for_rows(dx, g, [&](T* row, int64_t number, int64_t windows, int64_t, int64_t) {
@@ -223,27 +233,18 @@ void backward(T* dx, const T* dy, const int32_t* place, const PoolGeometry& g) {
 }
 
 template <class T>
-void forward_any(T* y, int32_t* place, const T* x, const PoolGeometry& g) {
-  place != nullptr ? forward<T, true>(y, place, x, g) : forward<T, false>(y, place, x, g);
+void forward_any(T* y, void* place, const T* x, const PoolGeometry& g) {
+  if (place == nullptr) return forward<T, false>(y, static_cast<uint8_t*>(place), x, g);
+  if (byte_places(g)) return forward<T, true>(y, static_cast<uint8_t*>(place), x, g);
+  forward<T, true>(y, static_cast<int32_t*>(place), x, g);
 }
-
-}  // namespace
-
-void max_pool_forward(int type, void* y, int32_t* place, const void* x, const PoolGeometry& g) {
-  if (type == kFloat32)
-    forward_any(static_cast<float*>(y), place, static_cast<const float*>(x), g);
-  else
-    forward_any(static_cast<double*>(y), place, static_cast<const double*>(x), g);
+template <class T>
+void backward_any(T* dx, const T* dy, const void* place, const PoolGeometry& g) {
+  if (byte_places(g)) return backward(dx, dy, static_cast<const uint8_t*>(place), g);
+  backward(dx, dy, static_cast<const int32_t*>(place), g);
 }
-
-void max_pool_backward(int type, void* dx, const void* dy, const int32_t* place, const PoolGeometry& g) {
-  if (type == kFloat32)
-    backward(static_cast<float*>(dx), static_cast<const float*>(dy), place, g);
-  else
-    backward(static_cast<double*>(dx), static_cast<const double*>(dy), place, g);
-}
-
-void max_pool_indices(int64_t* indices, const int32_t* place, const PoolGeometry& g) {
+template <class P>
+void indices_of(int64_t* indices, const P* place, const PoolGeometry& g) {
   const PoolAxis &D = g.axis[0], &H = g.axis[1], &W = g.axis[2];
   parallel_range(g.batch * D.out * H.out, rows_per_task(g), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -252,13 +253,35 @@ void max_pool_indices(int64_t* indices, const int32_t* place, const PoolGeometry
         const int64_t w = window_begin(W, g.adaptive, o), at = (r * W.out + o) * g.channels;
         for (int64_t c = at; c < at + g.channels; ++c) {
           const int64_t code = place[c], hw = code / W.kernel;
-          indices[c] = code < 0 ? -1
-                                : ((d + hw / H.kernel * D.dilation) * H.in + h + hw % H.kernel * H.dilation) * W.in +
-                                      w + code % W.kernel * W.dilation;
+          indices[c] = code == kNone<P>
+                           ? -1
+                           : ((d + hw / H.kernel * D.dilation) * H.in + h + hw % H.kernel * H.dilation) * W.in + w +
+                                 code % W.kernel * W.dilation;
         }
       }
     }
   });
+}
+
+}  // namespace
+
+void max_pool_forward(int type, void* y, void* place, const void* x, const PoolGeometry& g) {
+  if (type == kFloat32)
+    forward_any(static_cast<float*>(y), place, static_cast<const float*>(x), g);
+  else
+    forward_any(static_cast<double*>(y), place, static_cast<const double*>(x), g);
+}
+
+void max_pool_backward(int type, void* dx, const void* dy, const void* place, const PoolGeometry& g) {
+  if (type == kFloat32)
+    backward_any(static_cast<float*>(dx), static_cast<const float*>(dy), place, g);
+  else
+    backward_any(static_cast<double*>(dx), static_cast<const double*>(dy), place, g);
+}
+
+void max_pool_indices(int64_t* indices, const void* place, const PoolGeometry& g) {
+  if (byte_places(g)) return indices_of(indices, static_cast<const uint8_t*>(place), g);
+  indices_of(indices, static_cast<const int32_t*>(place), g);
 }
 
 }  // namespace FASTNN_ISA
