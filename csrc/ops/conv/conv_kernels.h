@@ -87,7 +87,7 @@ static int64_t conv_widened_taps(const ConvArgs<T>& g, int64_t P) {
 
 /// Whether pixels are the lanes (conv_planes.h), in the sums over windows or in the gradient of w: few channels on both
 /// sides, and less work than with widened pixels.
-constexpr int kConvPlanes = 8;
+constexpr int kConvPlanes = 6;
 template <class T>
 static bool conv_by_planes(const ConvArgs<T>& g, bool gradient) {
   bool fits = sizeof(T) == 4 && g.groups == 1 && g.C >= 1 && g.C <= kConvPlanes && g.F >= 1 && g.F <= kConvPlanes;

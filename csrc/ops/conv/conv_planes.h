@@ -92,7 +92,7 @@ void planes_to_line(const float* from, int64_t plane, int64_t pixels, const int3
   }
 }
 
-/// Calls f(std::integral_constant-like number) for n = 1 .. 8.
+/// Calls f(std::integral_constant-like number) for n = 1 .. N.
 template <int N>
 struct Number {
   static constexpr int value = N;

@@ -7,8 +7,7 @@
 //   dW:           rows are elements of the window, a run is a line of pixels, a term one pixel
 //
 // Registers as in gemm_tile.h. The pointers come from memory, one load more for each row and term; with two vectors of
-// columns the load ports still keep up with the multiply-adds. With one they do not, so each pointer is loaded for
-// kTerms terms there.
+// columns the load ports still keep up with the multiply-adds.
 #pragma once
 
 #include "kernels/simd.h"
@@ -20,13 +19,10 @@ namespace {
 
 #if defined(__AVX512F__)
 constexpr int kTileRows = 14, kTallRows = 28;  // with two vectors of columns, with one
-constexpr int kTerms = 4;                      // taken together by the latter
 #elif defined(__aarch64__)
 constexpr int kTileRows = 12, kTallRows = 24;
-constexpr int kTerms = 4;
 #else
 constexpr int kTileRows = 6, kTallRows = 12;
-constexpr int kTerms = 2;
 #endif
 
 /// `len` terms, the first one at `offset` from each row's pointer, the others at the step of the call.
@@ -64,21 +60,8 @@ __attribute__((noinline)) void conv_tile(const Run* runs, int64_t count, int64_t
     for (int j = 0; j < NV; ++j) acc[i][j] = Vec<T>{};
   const auto row_of_b = [n](const T* b) FASTNN_LAMBDA_INLINE { return kVecBytes == 64 ? load_n(b, n) : load(b); };
   for (; count > 0; --count, ++runs) {
-    int64_t at = runs->offset, k = runs->len;
-    if constexpr (NV == 1) {
-      for (; k >= kTerms; k -= kTerms, at += kTerms * step, B += kTerms * b_row) {
-        Vec<T> b[kTerms];
-#pragma GCC unroll 4
-        for (int t = 0; t < kTerms; ++t) b[t] = row_of_b(B + t * b_row);
-#pragma GCC unroll 28
-        for (int i = 0; i < MR; ++i) {
-          const T* const a = rows[i] + at;
-#pragma GCC unroll 4
-          for (int t = 0; t < kTerms; ++t) acc[i][0] = fma(splat<Vec<T>>(a[t * step]), b[t], acc[i][0]);
-        }
-      }
-    }
-    for (; k > 0; --k, at += step, B += b_row) {
+    int64_t at = runs->offset;
+    for (int64_t k = runs->len; k > 0; --k, at += step, B += b_row) {
       Vec<T> b[NV];
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) b[j] = NV == 1 ? row_of_b(B) : load(B + j * L);
