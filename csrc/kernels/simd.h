@@ -1,6 +1,6 @@
 // A small vector layer for kernels: Vec<float> and Vec<double> (with Vec<int32_t> and Vec<int64_t> of the same width)
 // are GCC vector types, so + - * / < == ?: work on them as on scalars. Included inside per-ISA sources only; everything
-// has internal linkage. Only this file, simd_single.h, simd_bytes.h and simd_math.h have intrinsics (and its parts).
+// has internal linkage. Only this file, simd_single.h, simd_bytes.h and simd_math.h have intrinsics.
 //
 //   width: 64 bytes (AVX-512), 32 (AVX2), 16 (x86-64-v2, NEON)
 //

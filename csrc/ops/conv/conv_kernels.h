@@ -85,6 +85,19 @@ static int64_t conv_widened_taps(const ConvArgs<T>& g, int64_t P) {
   return g.taps[0] * g.taps[1] * (g.taps[2] + (P - 1) * g.stride[2]);
 }
 
+/// Elements of the planes of x and y of a band, of a few lines at least.
+constexpr int64_t kPlaneBand = 64 << 10;
+/// Of a line in a plane: y's width and what the taps reach over.
+template <class T>
+static int64_t conv_planes_pitch(const ConvArgs<T>& g) {
+  return g.out[2] + (g.taps[2] - 1) * g.dilation[2];
+}
+/// Bands of an image.
+template <class T>
+static int64_t conv_planes_bands(const ConvArgs<T>& g) {
+  const int64_t lines = kPlaneBand / ((g.C + g.F) * conv_planes_pitch(g));
+  return (g.out[1] + lines - 1) / lines;
+}
 /// Whether pixels are the lanes (conv_planes.h), in the sums over windows or in the gradient of w: few channels on both
 /// sides, and less work than with widened pixels.
 constexpr int kConvPlanes = 6;
@@ -97,17 +110,19 @@ static bool conv_by_planes(const ConvArgs<T>& g, bool gradient) {
   // In products of vectors for an image. Loads cross cache lines: with one plane of y two for each product, and too
   // many in the gradient of few taps. To bring channels apart and together a vector takes as long as four products;
   // widened pixels reach two thirds of their speed.
-  const int64_t pitch = g.out[2] + (g.taps[2] - 1) * g.dilation[2];
+  const int64_t pitch = conv_planes_pitch(g);
+  if (pitch > kPlaneBand / 4 / (g.C + g.F)) return false;  // long lines are better cut, for caches and threads
   int64_t cost = (g.out[1] * pitch + 15) / 16 * g.K() * (g.F == 1 ? 2 : g.F);
   if (gradient && g.taps[2] <= 3) cost += cost / 2;
   cost += 4 * (g.in[1] * ((g.in[2] + 15) / 16) * g.C * (g.C - 1) + g.out[1] * ((g.out[2] + 15) / 16) * g.F * (g.F - 1));
   const int64_t P = conv_widening(g);
   return cost < g.image_pixels() / P * conv_widened_taps(g, P) * g.C * 3 / 2;
 }
-/// Parts of the sum over images and bands in the gradient of w, by the batch alone.
+/// Parts of the sum over images and bands in the gradient of w, by the shape alone.
 template <class T>
 static int64_t conv_planes_parts(const ConvArgs<T>& g) {
-  return g.N < 1 ? 1 : g.N < 16 ? g.N : 16;
+  const int64_t bands = conv_planes_bands(g);
+  return g.N < 1 ? 1 : g.N < 16 && g.N * bands < 16 ? g.N * bands : 16;
 }
 
 /// Elements of working memory that conv_forward needs for its packed weights.
@@ -174,8 +189,12 @@ static int64_t conv_scatter_cost(const ConvArgs<T>& g, bool by_line) {
 }
 template <class T>
 static bool conv_scatters_by_line(const ConvArgs<T>& g) {
-  return g.groups == 1 && g.stride[1] == 1 && g.dilation[2] == 1 && g.taps[1] * g.F <= kGemmChunk &&
-         conv_scatter_cost(g, true) < conv_scatter_cost(g, false);
+  // The buffers of a line, one for each of the windows that overlap, stay in the second-level cache.
+  const int64_t overlap = (g.taps[2] + g.stride[2] - 1) / g.stride[2], apart = g.out[2] < overlap ? g.out[2] : overlap;
+  const int64_t windows = (g.out[2] - 1) * g.stride[2] + g.taps[2], line = g.pad[2] + g.in[2];
+  const int64_t room = (256 << 10) / static_cast<int64_t>(sizeof(T)) / (apart < 1 ? 1 : apart) / (g.C < 1 ? 1 : g.C);
+  return g.groups == 1 && g.stride[1] == 1 && g.dilation[2] == 1 && g.taps[1] * g.F <= kGemmChunk && windows <= room &&
+         line <= room && conv_scatter_cost(g, true) < conv_scatter_cost(g, false);
 }
 
 /// Whether conv_scatter is the better adjoint: vectors would be half empty otherwise. Not for strides of one where the

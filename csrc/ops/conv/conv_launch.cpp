@@ -132,7 +132,8 @@ bool as_product(const ConvShape& s, const ConvWeights& weights) {
 }
 Matrices weight_matrix(const ConvShape& s, const ConvWeights& weights, const Tensor& w) {
   Matrices m = matrix(w, s.tap_count() * weights.C, weights.F);
-  m.row_stride = weights.w_c, m.col_stride = weights.w_f;
+  // A row is a tap and a channel; of one channel only the taps are left.
+  m.row_stride = weights.C == 1 ? weights.tap : weights.w_c, m.col_stride = weights.w_f;
   return m;
 }
 Matrices windows_matrix(const ConvShape& s, const ConvWeights& weights, const Tensor& x) {

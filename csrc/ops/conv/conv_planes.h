@@ -26,8 +26,8 @@ struct Planes {
   int64_t in, out;      // elements of a plane of x and of y
   explicit Planes(const ConvArgs<float>& args) : g(args) {
     constexpr int64_t L = kLanes<float>;
-    pitch = g.out[2] + (g.taps[2] - 1) * g.dilation[2];
-    bands = ceil_div(g.out[1], max64(1, kBandBytes / 4 / ((g.C + g.F) * pitch)));
+    pitch = conv_planes_pitch(g);
+    bands = conv_planes_bands(g);
     rows = ceil_div(g.out[1], bands);
     in = round_up((rows + (g.taps[1] - 1) * g.dilation[1]) * pitch, L) + 2 * L;
     out = round_up(rows * pitch, L) + L;

@@ -47,7 +47,7 @@ bool ConvShape::product() const {
   bool one = true, whole = true;
   for (int a = 0; a < 3; ++a) {
     const bool bare = before[a] == 0 && after[a] == 0;
-    one = one && bare && taps[a] == 1 && stride[a] == 1;
+    one = one && bare && taps[a] == 1 && stride[a] == 1 && in[a] == out[a];  // not with output padding
     whole = whole && bare && taps[a] == in[a] && (dilation[a] == 1 || taps[a] == 1);
   }
   return one || whole;
