@@ -6,6 +6,8 @@ import pytest
 import fastnn
 import fastnn.nn.functional as F
 
+pytestmark = pytest.mark.kernels
+
 
 def transposed(x, w, stride=1, dilation=1, output_padding=0):
     """conv_transpose1d of x [N, L, C], w [taps, C, F] by its definition."""
